@@ -1,0 +1,1 @@
+"""Phase 2: effects become instruments in tune, and instruments play a score."""

@@ -1,0 +1,1 @@
+"""The bundled scores: arrangements of public-domain music for the four-role band, written by `arrange.py`."""

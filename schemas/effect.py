@@ -1,0 +1,81 @@
+"""effects.json: the sounds that were made from a scene, what was asked for and what was measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from schemas.document import Document, Part, Role
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class EngineRecord(Part):
+    """Which engine made a document."""
+
+    name: str
+    version: str
+    weights_sha256: Sha256 | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Prompt(Part):
+    """What a text-to-audio engine is asked: written by phase1_sound/prompts.py, recorded with each effect."""
+
+    text: str
+    negative: str
+    words: int = Field(ge=0)
+
+
+class Measures(Part):
+    """Figures of one effect that need no model.
+
+    Loudness in LUFS (BS.1770-4), true peak in dBTP, centroid and rolloff (85 %) in Hz, flatness 0..1, crest in dB, onsets per
+    second, t30_s the time from the loudest frame to 30 dB below it (None when the sound never falls that far).
+    """
+
+    loudness_lufs: float
+    true_peak_dbtp: float
+    silence_share: float = Field(ge=0, le=1)
+    clipped_share: float = Field(ge=0, le=1)
+    dc: float
+    centroid_hz: float
+    rolloff_hz: float
+    flatness: float
+    crest_db: float
+    onset_rate_hz: float
+    t30_s: float | None
+
+
+class Effect(Part):
+    """One realised variant."""
+
+    number: int = Field(ge=1)
+    file: str
+    sha256: Sha256
+    source: str
+    material: str
+    play_method: str
+    timbre: list[str]
+    role_hint: Role | None
+    confidence: float = Field(ge=0, le=1)
+    pan: float = Field(ge=-1, le=1, description="Where the source stands in the picture, -1 left, 1 right.")
+    seed: int = Field(ge=0)
+    prompt: Prompt
+    recipe: dict[str, Any] = Field(description="What the engine did with the request: parameters, flags.")
+    duration_s: float = Field(gt=0)
+    sample_rate: int = Field(gt=0)
+    measures: Measures
+    verdict: list[str] = Field(description="What is wrong with the effect; empty when it is good.")
+
+
+class Effects(Document):
+    """All effects of a scene, in the scene's order; files lie beside the document."""
+
+    schema_name: ClassVar[str] = "effects"
+
+    scene_sha256: Sha256
+    engine: EngineRecord
+    seed: int = Field(ge=0)
+    effects: list[Effect] = Field(min_length=1)

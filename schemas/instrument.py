@@ -1,0 +1,90 @@
+"""instrument.json: one instrument of the band, its zones and what was measured of its tuning."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.document import Document, Part, Role
+from schemas.effect import EngineRecord, Sha256
+
+MidiKey = Annotated[int, Field(ge=0, le=127)]
+
+
+class Envelope(Part):
+    """Amplitude envelope of an instrument: times in seconds, sustain 0..1 of full amplitude."""
+
+    attack_s: float = Field(ge=0)
+    decay_s: float = Field(ge=0)
+    sustain: float = Field(ge=0, le=1)
+    release_s: float = Field(ge=0)
+
+
+class Zone(Part):
+    """One sample and the keys and velocities that play it.
+
+    `root_key` + `tune_cents` state the pitch: played at `root_key`, the sample is shifted by `tune_cents` (so a sample that is
+    3 cents flat has tune_cents = 3). Loop points are frames; `loop_end` is the last frame of the loop (inclusive).
+    `gain_db` is added on playing. `exclusive_class` > 0: a note cuts every other note of the same class (hi-hats).
+    `one_shot` samples play to their end whatever the key does.
+    """
+
+    sample: str
+    root_key: MidiKey
+    tune_cents: float = Field(ge=-100, le=100)
+    lo_key: MidiKey
+    hi_key: MidiKey
+    lo_velocity: MidiKey = 1
+    hi_velocity: MidiKey = 127
+    seq_position: int = Field(default=1, ge=1)
+    loop_start: int | None = Field(default=None, ge=0)
+    loop_end: int | None = Field(default=None, ge=0)
+    gain_db: float = 0.0
+    exclusive_class: int = Field(default=0, ge=0, le=127)
+    one_shot: bool = False
+
+
+class Verified(Part):
+    """What was measured on the samples after they were made.
+
+    `notes` samples were measured by two pitch trackers, `within_25_cents` of them were in tune by both, `median_abs_cents` is
+    the median distance from the key (None for drums). `left_out` names keys whose sample did not pass.
+    """
+
+    notes: int = Field(ge=0)
+    within_25_cents: int = Field(ge=0)
+    median_abs_cents: float | None
+    left_out: list[MidiKey] = Field(default_factory=list)
+
+
+class SourceEffect(Part):
+    """The sound that an instrument was made of."""
+
+    file: str
+    sha256: Sha256
+    name: str
+    pitched: bool
+    f0_hz: float | None
+    voiced_probability: float
+
+
+class Instrument(Document):
+    """One instrument: SFZ, SF2 and samples lie beside the document."""
+
+    schema_name: ClassVar[str] = "instrument"
+
+    role: Role
+    name: str
+    source_effect: SourceEffect
+    pitched: bool
+    timbre: EngineRecord
+    seed: int = Field(ge=0)
+    character: float = Field(ge=0, le=1)
+    method: Literal["resynthesis", "pitch-shift", "varispeed", "drum-kit"]
+    sample_rate: int = Field(gt=0)
+    envelope: Envelope
+    pan: float = Field(default=0.0, ge=-1, le=1)
+    zones: list[Zone] = Field(min_length=1)
+    verified: Verified
+    warnings: list[str] = Field(default_factory=list)

@@ -1,0 +1,73 @@
+"""run.json: the manifest of a run, enough to resume it and to make it again."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.document import Document, Part, Role
+from schemas.effect import EngineRecord, Sha256
+
+SCHEMA_VERSION = 1
+
+
+class PictureRecord(Part):
+    """The picture that was given: its name and hash as given, its size as analysed (pixels)."""
+
+    file: str
+    sha256: Sha256
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+
+
+class Engines(Part):
+    """Which engines made the run."""
+
+    vision: EngineRecord
+    effects: EngineRecord
+    timbre: EngineRecord
+
+
+class Stage(Part):
+    """One finished stage. `key` is the hash of all that it depends on; `cached` says that the last run did not repeat it."""
+
+    name: str
+    elapsed_s: float = Field(ge=0)
+    cached: bool
+    key: Sha256
+
+
+class Output(Part):
+    """One file of the run, and the stage that made it."""
+
+    path: str
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+    stage: str
+
+
+class Casting(Part):
+    """Which effect plays a role, and why."""
+
+    role: Role
+    effect: str
+    number: int = Field(ge=1)
+    score: float
+    reason: str
+
+
+class Run(Document):
+    """A run so far: written anew after each stage, so a run that was stopped resumes where it stopped."""
+
+    schema_name: ClassVar[str] = "run"
+
+    schema_version: Literal[1] = 1
+    photone_version: str
+    picture: PictureRecord | None = None
+    seed: int = Field(ge=0)
+    engines: Engines | None = None
+    stages: list[Stage] = Field(default_factory=list)
+    casting: list[Casting] = Field(default_factory=list)
+    outputs: list[Output] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
