@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pyloudnorm
-from scipy import signal
+from scipy import ndimage, signal
 
 from core.audio import Audio, Samples
 from core.errors import AudioError
@@ -153,7 +153,7 @@ def peak_gain(samples: Samples, ceiling: float, half: int) -> Samples | None:
     required = np.minimum(1.0, ceiling / np.maximum(peak, 1e-12)) * 0.9995
     padded = np.pad(required, half, mode="edge")
     span = 2 * half + 1
-    lowest = np.lib.stride_tricks.sliding_window_view(np.pad(padded, half, mode="edge"), span).min(axis=1)
+    lowest = ndimage.minimum_filter1d(padded, span, mode="nearest")
     window = np.hanning(span + 2)[1:-1]
     smooth = signal.fftconvolve(lowest, window / window.sum(), mode="valid")
     return np.minimum(smooth, 1.0).astype(np.float32)

@@ -13,7 +13,11 @@ MidiKey = Annotated[int, Field(ge=0, le=127)]
 
 
 class Envelope(Part):
-    """Amplitude envelope of an instrument: times in seconds, sustain 0..1 of full amplitude."""
+    """Amplitude envelope of an instrument: sustain 0..1 of full amplitude, times in seconds.
+
+    The decay falls by a constant number of dB a second and reaches the sustain after `decay_s`; the release falls by 60 dB in
+    `release_s`.
+    """
 
     attack_s: float = Field(ge=0)
     decay_s: float = Field(ge=0)
@@ -26,7 +30,7 @@ class Zone(Part):
 
     `root_key` + `tune_cents` state the pitch: played at `root_key`, the sample is shifted by `tune_cents` (so a sample that is
     3 cents flat has tune_cents = 3). Loop points are frames; `loop_end` is the last frame of the loop (inclusive).
-    `gain_db` is added on playing. `exclusive_class` > 0: a note cuts every other note of the same class (hi-hats).
+    `exclusive_class` > 0: a note cuts every other note of the same class (hi-hats).
     `one_shot` samples play to their end whatever the key does.
     """
 
@@ -40,7 +44,6 @@ class Zone(Part):
     seq_position: int = Field(default=1, ge=1)
     loop_start: int | None = Field(default=None, ge=0)
     loop_end: int | None = Field(default=None, ge=0)
-    gain_db: float = 0.0
     exclusive_class: int = Field(default=0, ge=0, le=127)
     one_shot: bool = False
 

@@ -1,0 +1,53 @@
+"""The four roles of the band: range, envelope, place in General MIDI. One table that builder, writers and docs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.document import Role
+from schemas.instrument import Envelope
+
+KEY_STEP = 3
+"""Semitones between samples: players then shift a sample by one semitone at most, which no ear objects to."""
+
+DRUM_BANK = 128
+
+
+@dataclass(frozen=True)
+class RoleSpec:
+    """What an instrument of a role is like.
+
+    `lo_key` to `hi_key` is the range that is sampled and measured; the outermost zones reach on to keys 0 and 127.
+    `character` is the default of the dial from 0 (pure tone) to 1 (the effect itself). `program` and `bank` are General
+    MIDI's; `loudness_lufs` is that of each sample, `mix_lufs` that of the role's stem in a mix.
+    """
+
+    lo_key: int
+    hi_key: int
+    envelope: Envelope
+    character: float
+    bank: int
+    program: int
+    loudness_lufs: float
+    mix_lufs: float
+
+    @property
+    def root_keys(self) -> tuple[int, ...]:
+        """Keys that get a sample of their own."""
+        return tuple(range(self.lo_key + 1, self.hi_key + 1, KEY_STEP))
+
+
+ROLE_SPECS: dict[Role, RoleSpec] = {
+    "keyboard": RoleSpec(
+        36, 96, Envelope(attack_s=0.002, decay_s=4.0, sustain=0.25, release_s=0.5), 0.35, 0, 0, -20.0, -21.0
+    ),
+    "bass": RoleSpec(
+        28, 60, Envelope(attack_s=0.002, decay_s=3.0, sustain=0.35, release_s=0.25), 0.25, 0, 33, -20.0, -20.0
+    ),
+    "guitar": RoleSpec(
+        40, 88, Envelope(attack_s=0.001, decay_s=4.0, sustain=0.1, release_s=0.35), 0.4, 0, 25, -20.0, -22.0
+    ),
+    "drums": RoleSpec(
+        35, 81, Envelope(attack_s=0.0, decay_s=0.0, sustain=1.0, release_s=60.0), 0.7, DRUM_BANK, 0, -20.0, -20.0
+    ),
+}

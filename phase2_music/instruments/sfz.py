@@ -1,0 +1,104 @@
+"""SFZ: the text format that most samplers read. Opcodes stand in one table that writer and tests share.
+
+Player quirks that shaped what is written: sfizz goes silent under load unless `hint_ram_based=1`; `loop_end` is inclusive;
+paths are relative with forward slashes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.instrument import Instrument, Zone
+
+
+@dataclass(frozen=True)
+class Opcode:
+    """One SFZ opcode: its header, type and range (sfzformat.com names)."""
+
+    header: str
+    kind: type
+    low: float
+    high: float
+    unit: str = ""
+
+
+OPCODES: dict[str, Opcode] = {
+    "hint_ram_based": Opcode("control", int, 0, 1),
+    "default_path": Opcode("control", str, 0, 0),
+    "ampeg_attack": Opcode("global", float, 0, 100, "s"),
+    "ampeg_decay": Opcode("global", float, 0, 100, "s"),
+    "ampeg_sustain": Opcode("global", float, 0, 100, "%"),
+    "ampeg_release": Opcode("global", float, 0, 100, "s"),
+    "loop_mode": Opcode("region", str, 0, 0),
+    "sample": Opcode("region", str, 0, 0),
+    "pitch_keycenter": Opcode("region", int, 0, 127, "key"),
+    "tune": Opcode("region", float, -100, 100, "cents"),
+    "lokey": Opcode("region", int, 0, 127, "key"),
+    "hikey": Opcode("region", int, 0, 127, "key"),
+    "lovel": Opcode("region", int, 0, 127),
+    "hivel": Opcode("region", int, 0, 127),
+    "seq_length": Opcode("region", int, 1, 100),
+    "seq_position": Opcode("region", int, 1, 100),
+    "loop_start": Opcode("region", int, 0, 2**32 - 1, "frames"),
+    "loop_end": Opcode("region", int, 0, 2**32 - 1, "frames"),
+    "group": Opcode("region", int, 0, 127),
+    "off_by": Opcode("region", int, 0, 127),
+    "off_mode": Opcode("region", str, 0, 0),
+    "bend_up": Opcode("global", int, -9600, 9600, "cents"),
+    "bend_down": Opcode("global", int, -9600, 9600, "cents"),
+}
+
+
+def _line(header: str, opcodes: dict[str, str | int | float]) -> str:
+    for name, value in opcodes.items():
+        row = OPCODES[name]
+        if row.kind is not str and not row.low <= float(value) <= row.high:
+            raise AssertionError(f"{name}={value} is outside {row.low}..{row.high}")
+    return f"<{header}> " + " ".join(f"{name}={_text(value)}" for name, value in opcodes.items())
+
+
+def _text(value: str | int | float) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def sfz_text(instrument: Instrument) -> str:
+    """An instrument as SFZ; samples are looked for under samples/ beside the file."""
+    envelope = instrument.envelope
+    lines = [
+        f"// {instrument.name} ({instrument.role}), made by photone from {instrument.source_effect.name}",
+        _line("control", {"hint_ram_based": 1, "default_path": "samples/"}),
+        _line(
+            "global",
+            {
+                "ampeg_attack": envelope.attack_s,
+                "ampeg_decay": envelope.decay_s,
+                "ampeg_sustain": 100.0 * envelope.sustain,
+                "ampeg_release": envelope.release_s,
+                "bend_up": 200,
+                "bend_down": -200,
+            },
+        ),
+    ]
+    length = max(zone.seq_position for zone in instrument.zones)
+    return "\n".join([*lines, *(_region(zone, length) for zone in instrument.zones)]) + "\n"
+
+
+def _region(zone: Zone, seq_length: int) -> str:
+    opcodes: dict[str, str | int | float] = {
+        "sample": zone.sample,
+        "pitch_keycenter": zone.root_key,
+        "tune": float(zone.tune_cents),
+        "lokey": zone.lo_key,
+        "hikey": zone.hi_key,
+    }
+    if (zone.lo_velocity, zone.hi_velocity) != (1, 127):
+        opcodes |= {"lovel": zone.lo_velocity, "hivel": zone.hi_velocity}
+    if seq_length > 1:
+        opcodes |= {"seq_length": seq_length, "seq_position": zone.seq_position}
+    if zone.loop_start is not None and zone.loop_end is not None:
+        opcodes |= {"loop_mode": "loop_continuous", "loop_start": zone.loop_start, "loop_end": zone.loop_end}
+    else:
+        opcodes["loop_mode"] = "one_shot" if zone.one_shot else "no_loop"
+    if zone.exclusive_class:
+        opcodes |= {"group": zone.exclusive_class, "off_by": zone.exclusive_class, "off_mode": "fast"}
+    return _line("region", opcodes)

@@ -1,0 +1,107 @@
+"""Instruments + score -> song folder: song.wav, stems/ and song.json."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.audio import SAMPLE_RATE
+from core.errors import InstrumentError
+from core.manifest import atomic_folder, sha256_file
+from phase2_music.rendering.mixing import MixOptions, mix_stems
+from phase2_music.rendering.score import Score
+from phase2_music.rendering.synth import render_stems
+from schemas.document import ROLES, Role
+from schemas.instrument import Instrument
+from schemas.song import ScoreRecord, ScoreTrack, Song, Stem
+
+
+@dataclass(frozen=True)
+class Band:
+    """The instruments of a run: each role's SF2 and where its source stands in the picture (-1..1)."""
+
+    sf2: dict[Role, Path]
+    pan: dict[Role, float]
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """`preview_s` renders that many seconds from the first note on; None renders the whole score."""
+
+    preview_s: float | None = None
+    mix: MixOptions = field(default_factory=MixOptions)
+
+
+def find_band(folder: Path) -> Band:
+    """The instruments in a folder laid out as a run's instruments/.
+
+    Raises:
+        InstrumentError: the folder is missing or holds no instrument.
+        DocumentError: an instrument.json is damaged.
+    """
+    documents = {role: folder / role / "instrument.json" for role in ROLES}
+    found = {role: Instrument.read(path) for role, path in documents.items() if path.is_file()}
+    if not found:
+        raise InstrumentError(
+            f"{folder}: no instruments here (expected keyboard/, bass/, guitar/ or drums/ with instrument.json): "
+            "give a run's instruments folder"
+        )
+    return Band({role: folder / role / f"{role}.sf2" for role in found}, {r: i.pan for r, i in found.items()})
+
+
+def render_song(score: Score, band: Band, out: Path, options: RenderOptions) -> Song:
+    """Play a score with a band and write `song.wav`, `stems/<role>.wav` and `song.json` into `out`, all or nothing.
+
+    Raises:
+        InstrumentError: a role of the score has no instrument, or an SF2 cannot be loaded.
+        ScoreError: nothing sounds.
+        OutputError: `out` cannot be written to.
+    """
+    began = time.perf_counter()
+    start_s, end_s = 0.0, score.duration_s
+    if options.preview_s is not None:
+        start_s = score.first_note_s
+        end_s = min(score.duration_s, start_s + options.preview_s)
+    with atomic_folder(out) as folder:
+        stems = {role: folder / "stems" / f"{role}.wav" for role in score.roles}
+        raw_folder = folder / "raw"
+        raw_folder.mkdir()
+        (folder / "stems").mkdir()
+        raw = render_stems(score, band.sf2, raw_folder, start_s, end_s)
+        mix = mix_stems(raw, band.pan, stems, folder / "song.wav", options.mix)
+        for path in raw.values():
+            path.unlink()
+        raw_folder.rmdir()
+        duration_s = mix.frames / SAMPLE_RATE
+        song = Song(
+            score=_score_record(score),
+            sample_rate=SAMPLE_RATE,
+            duration_s=duration_s,
+            loudness_lufs=round(mix.loudness_lufs, 2),
+            true_peak_dbtp=round(mix.true_peak_dbtp, 2),
+            stems=[
+                Stem(
+                    role=role,
+                    file=f"stems/{role}.wav",
+                    sha256=sha256_file(path),
+                    pan=mix.levels[role].pan,
+                    gain_db=mix.levels[role].gain_db,
+                )
+                for role, path in stems.items()
+            ],
+            instruments={role: sha256_file(band.sf2[role]) for role in stems},
+            preview_s=options.preview_s,
+            rtf=round((time.perf_counter() - began) / duration_s, 4),
+        )
+        song.write(folder / "song.json")
+    return song
+
+
+def _score_record(score: Score) -> ScoreRecord:
+    tracks = [
+        ScoreTrack(name=t.name, program=t.program, is_drum=t.is_drum, role=t.role, notes=t.notes) for t in score.tracks
+    ]
+    return ScoreRecord(
+        file=score.path.name, sha256=score.sha256, duration_s=round(score.duration_s, 3), tracks=tracks
+    )

@@ -1,0 +1,176 @@
+"""`resonator`: any sound made playable in tune, as harmonics with the effect's own noise around each of them.
+
+A note is one ring of N frames into which P whole periods fit, made in the frequency domain: bin k P carries harmonic k, and
+the effect's texture, masked to narrow bands around the harmonics, is the residual. What is periodic in N loops without a
+seam. Before the loop, the ring is played on backwards in time and shaped by how the effect itself begins.
+
+After the deterministic plus stochastic model of Serra and Smith 1990 and the harmonic masks of Rafii and Pardo 2013.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage, signal
+
+from core.audio import Audio
+from core.engines import EngineInfo
+from core.seeds import generator
+from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel, istft, stft
+from phase2_music.timbre.protocol import Note, VoiceRequest
+from schemas.document import Role
+
+GUARD_FRAMES = 64
+"""Frames behind the loop that continue it: SF2 asks for 46 of them, samplers interpolate over up to 7."""
+
+_LEAD_S = 0.5  # before the loop: the effect's own beginning
+_LOOP_S = 1.0
+_HIGHEST_HARMONIC_HZ = 16000.0
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a family's spectrum looks like where the effect says nothing: amplitude ~ number^-slope, comb of the pluck place.
+
+    `own` is the share (0..1, in dB) that the effect's colour has in the harmonics; above `corner_hz` the template falls by 12
+    dB per octave more.
+    """
+
+    slope: float
+    pluck: float
+    corner_hz: float
+    own: float
+
+
+TEMPLATES: dict[Role, Template] = {
+    "keyboard": Template(slope=1.2, pluck=0.0, corner_hz=4000.0, own=0.55),
+    "bass": Template(slope=1.0, pluck=0.0, corner_hz=900.0, own=0.4),
+    "guitar": Template(slope=1.0, pluck=0.21, corner_hz=5000.0, own=0.55),
+    "drums": Template(slope=1.0, pluck=0.0, corner_hz=8000.0, own=0.7),
+}
+
+
+@dataclass(frozen=True)
+class ResonatorVoice:
+    """An effect, analysed, that gives notes of any pitch."""
+
+    colour: Audio
+    model: SoundModel
+    template: Template
+    seed: int
+
+    def note(self, f0_hz: float, residual: float) -> Note:
+        """A note of a pitch in Hz, at unit RMS in its loop; see the module's text for how it is made."""
+        rate = self.model.sample_rate
+        periods = max(1, round(_LOOP_S * f0_hz))
+        frames = round(periods * rate / f0_hz)
+        rng = generator(self.seed, "note", round(f0_hz * 1000))
+        ring = self._ring(f0_hz, periods, frames, residual, rng)
+        lead = round(_LEAD_S * rate)
+        begin = self._begin(ring, lead, residual)
+        samples = np.concatenate([begin, ring, ring[:GUARD_FRAMES]]).astype(np.float32)
+        return Note(samples, lead, lead + frames - 1, periods * rate / frames)
+
+    def _ring(self, f0_hz: float, periods: int, frames: int, residual: float, rng: np.random.Generator) -> Floats:
+        harmonic = self._harmonics(f0_hz, periods, frames, rng)
+        if residual <= 0.0:
+            return harmonic
+        noise = self._residual(f0_hz, frames, residual, rng)
+        ring = harmonic + residual * noise
+        return np.asarray(ring / np.sqrt(np.mean(ring**2)))
+
+    def _harmonics(self, f0_hz: float, periods: int, frames: int, rng: np.random.Generator) -> Floats:
+        count = max(1, int(min(_HIGHEST_HARMONIC_HZ, 0.45 * self.model.sample_rate) / f0_hz))
+        numbers = np.arange(1, count + 1)
+        level_db = self.harmonic_levels_db(f0_hz, numbers)
+        spectrum = np.zeros(frames // 2 + 1, dtype=np.complex128)
+        phases = rng.uniform(0.0, 2.0 * np.pi, count)
+        spectrum[numbers * periods] = 10 ** (level_db / 20) * np.exp(1j * phases)
+        ring = fft.irfft(spectrum, frames)
+        return np.asarray(ring / np.sqrt(np.mean(ring**2)))
+
+    def harmonic_levels_db(self, f0_hz: float, numbers: npt.NDArray[np.int_]) -> Floats:
+        """Levels of the harmonics in dB: the effect's colour and the family's template, each by its share.
+
+        The first three harmonics are kept within 14 dB of the loudest, so that a key is heard as its own note even where
+        the effect has nothing at that frequency.
+        """
+        f = numbers * f0_hz
+        pluck = np.abs(np.sin(np.pi * self.template.pluck * numbers)) if self.template.pluck else np.ones(len(numbers))
+        family = -20 * self.template.slope * np.log10(numbers) + 20 * np.log10(np.maximum(pluck, 0.1))
+        family -= 6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2)
+        level = self.template.own * self.model.colour_at(f) + (1.0 - self.template.own) * family
+        level -= level.max()
+        level[:3] = np.maximum(level[:3], np.array([-10.0, -12.0, -14.0])[: len(level)])
+        return np.asarray(level)
+
+    def _residual(self, f0_hz: float, frames: int, residual: float, rng: np.random.Generator) -> Floats:
+        spectrum = fft.rfft(self.model.texture(frames, rng))
+        f = np.arange(len(spectrum)) * self.model.sample_rate / frames
+        # Partials of the effect's own would stand between the harmonics: level them to the smooth colour.
+        smooth = ndimage.uniform_filter1d(np.abs(spectrum) ** 2, max(3, round(40.0 * frames / self.model.sample_rate)))
+        spectrum *= 10 ** (self.model.colour_at(f) / 20) / np.sqrt(np.maximum(smooth, 1e-12))
+        distance = np.abs(f - f0_hz * np.maximum(1.0, np.round(f / f0_hz)))
+        # 10 cents wide: noise inside it is heard as the harmonic wavering, not as hiss beside it.
+        width = 2.0 + 0.006 * f
+        breath = 0.25 * residual
+        mask = breath + (1.0 - breath) * np.exp(-0.5 * (distance / width) ** 2)
+        # Below the fundamental nothing belongs to the note.
+        mask *= np.clip(f / f0_hz, 0.0, 1.0) ** 4
+        tilt = 10 ** (-6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * (1 - self.template.own) / 20)
+        noise = fft.irfft(spectrum * mask * tilt, frames)
+        return np.asarray(noise / (np.sqrt(np.mean(noise**2)) + 1e-12))
+
+    def _begin(self, ring: Floats, lead: int, residual: float) -> Floats:
+        """What is heard before the loop: the ring shaped by the effect's own beginning, and a little of its onset."""
+        rate = self.model.sample_rate
+        extended = ring[np.arange(-lead - 2048, 4096) % len(ring)]
+        gains = self.model.evolution(lead)
+        shaped = _shape(extended[2048 : 2048 + lead + 2048], gains, rate)[:lead]
+        blend = np.clip((np.arange(lead) / lead - 0.45) / 0.5, 0.0, 1.0)
+        blend = 0.5 - 0.5 * np.cos(np.pi * blend)
+        begin = shaped * (1.0 - blend) + extended[2048 : 2048 + lead] * blend
+        onset = self._onset(lead)
+        begin += min(1.0, residual) * onset
+        fade = round(0.002 * rate)
+        begin[:fade] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(fade) / fade)
+        return np.asarray(begin)
+
+    def _onset(self, lead: int) -> Floats:
+        """The first 90 ms of the effect, fading, at the level that it has against its body."""
+        rate = self.model.sample_rate
+        length = min(round(0.09 * rate), len(self.model.samples), lead)
+        level = np.sqrt(np.mean(self.model.body**2))
+        piece = self.model.samples[:length] / (level + 1e-12) * np.linspace(1.0, 0.0, length) ** 2
+        high_pass = signal.butter(2, 150.0, "high", fs=rate, output="sos")
+        piece = np.clip(signal.sosfilt(high_pass, piece), -3.0, 3.0)
+        return np.pad(np.asarray(piece), (0, lead - length))
+
+
+def _shape(samples: Floats, gains: Floats, sample_rate: int) -> Floats:
+    """Filter by gains that change with time: `gains` of shape (bands, columns) on the grid of `stft`; the last one holds on."""
+    spectrum = stft(samples)
+    f = np.maximum(np.arange(spectrum.shape[0]) * sample_rate / (2 * (spectrum.shape[0] - 1)), 1.0)
+    columns = np.minimum(np.arange(spectrum.shape[1]), gains.shape[1] - 1)
+    position = np.clip(np.log2(f / BANDS_HZ[0]) * 4.0, 0.0, len(BANDS_HZ) - 1.001)
+    low = position.astype(np.intp)
+    share = (position - low)[:, None]
+    level = np.log(gains[:, columns])
+    return istft(spectrum * np.exp(level[low] * (1 - share) + level[low + 1] * share), len(samples))
+
+
+class Resonator:
+    """Harmonic resynthesis with masked residual."""
+
+    info = EngineInfo(name="resonator", version="1")
+
+    def voice(self, request: VoiceRequest) -> ResonatorVoice:
+        """Analyse an effect.
+
+        Raises:
+            AudioError: the sound is silent.
+        """
+        model = SoundModel.of(request.sound)
+        return ResonatorVoice(request.sound, model, TEMPLATES[request.role], request.seed)

@@ -1,0 +1,64 @@
+"""What a timbre engine is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.audio import Audio, Samples
+from core.engines import EngineInfo
+from schemas.document import Role
+
+
+@dataclass(frozen=True)
+class VoiceRequest:
+    """An effect that is to become an instrument. `sound` is mono at 44.1 kHz; `seed` belongs to this instrument alone."""
+
+    sound: Audio
+    role: Role
+    seed: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sustained note: mono samples of shape (frames,), and the loop's first and last frame.
+
+    `f0_hz` is the pitch that the samples really have (whole periods fit the loop). Frames behind the loop continue it, for
+    the interpolation of samplers.
+    """
+
+    samples: Samples
+    loop_start: int
+    loop_end: int
+    f0_hz: float
+
+
+class Voice(Protocol):
+    """One effect, analysed once, that can be asked for notes."""
+
+    @property
+    def colour(self) -> Audio:
+        """The effect with the timbre lent to it, at its own pitch: what timbres/<role>.wav holds."""
+        ...
+
+    def note(self, f0_hz: float, residual: float) -> Note | None:
+        """A note of a pitch in Hz; None where the engine cannot give a pitch to a sound.
+
+        `residual` is the amplitude of the effect's own noise against the harmonics: 0 gives a pure tone.
+        """
+        ...
+
+
+class TimbreEngine(Protocol):
+    """Makes voices."""
+
+    info: EngineInfo
+
+    def voice(self, request: VoiceRequest) -> Voice:
+        """Analyse an effect.
+
+        Raises:
+            EngineError: the engine failed.
+            AudioError: the sound is silent.
+        """
+        ...
