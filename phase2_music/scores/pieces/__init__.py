@@ -1,0 +1,1 @@
+"""The arrangements, one module per piece; each has a `PIECE`."""
