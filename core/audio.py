@@ -65,7 +65,7 @@ class Audio:
 
     def mono(self) -> Samples:
         """Mean of the channels, shape (frames,), writable."""
-        return self.samples.mean(axis=0, dtype=np.float32)
+        return np.asarray(self.samples.mean(axis=0, dtype=np.float32))
 
     def resampled(self, sample_rate: int) -> Audio:
         """The same sound at another sample rate in Hz (soxr, very high quality)."""

@@ -156,4 +156,4 @@ def peak_gain(samples: Samples, ceiling: float, half: int) -> Samples | None:
     lowest = ndimage.minimum_filter1d(padded, span, mode="nearest")
     window = np.hanning(span + 2)[1:-1]
     smooth = signal.fftconvolve(lowest, window / window.sum(), mode="valid")
-    return np.minimum(smooth, 1.0).astype(np.float32)
+    return np.asarray(np.minimum(smooth, 1.0), dtype=np.float32)

@@ -13,12 +13,13 @@ SCHEMA_VERSION = 1
 
 
 class PictureRecord(Part):
-    """The picture that was given: its name and hash as given, its size as analysed (pixels)."""
+    """The picture that was given: its name and hash as given, its size as analysed (pixels), notes from reading it."""
 
     file: str
     sha256: Sha256
     width: int = Field(gt=0)
     height: int = Field(gt=0)
+    notes: list[str] = Field(default_factory=list)
 
 
 class Engines(Part):

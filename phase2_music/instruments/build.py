@@ -14,7 +14,7 @@ from core.audio import SAMPLE_RATE, Audio, Samples, write_audio
 from core.engines import EngineInfo
 from core.errors import InstrumentError
 from core.loudness import from_db, loudness_lufs, peak_gain
-from core.manifest import atomic_folder, sha256_file
+from core.manifest import atomic_folder
 from phase2_music.instruments.drums import KIT, render_piece
 from phase2_music.instruments.pitch import (
     Pitch,
@@ -42,7 +42,7 @@ from schemas.effect import EngineRecord
 from schemas.instrument import Instrument, SourceEffect, Verified, Zone
 
 IN_TUNE_CENTS = 25.0
-_RESIDUAL_STEPS = (1.0, 0.6, 0.3, 0.1, 0.0)
+_CHARACTER_STEPS = (1.0, 0.6, 0.3, 0.1, 0.0)
 _CEILING_DBTP = -1.0
 
 
@@ -79,7 +79,15 @@ class _Sample:
         return self.off_cents is not None and max(map(abs, self.off_cents)) <= IN_TUNE_CENTS
 
 
-def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path) -> Instrument:
+@dataclass(frozen=True)
+class Built:
+    """A finished instrument, and its effect with the timbre lent to it, at its own pitch."""
+
+    instrument: Instrument
+    colour: Audio
+
+
+def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path) -> Built:
     """Build an instrument and write `<role>.sfz`, `<role>.sf2`, `samples/` and `instrument.json` into `out`.
 
     `out` is replaced as a whole when all is done. The same request gives the same bytes.
@@ -102,13 +110,13 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
         voiced_probability=round(pitch.voiced_probability, 4),
     )
     request = dataclasses.replace(request, sound=sound, character=character)
+    voice = engine.voice(VoiceRequest(sound, request.role, request.seed))
     if request.role == "drums":
-        instrument, samples = _drum_kit(request, spec, source, engine.info)
+        instrument, samples = _drum_kit(request, spec, source, voice, engine.info)
     else:
-        voice = engine.voice(VoiceRequest(sound, request.role, request.seed))
         instrument, samples = _melodic(request, spec, source, pitch, voice, engine.info)
     _write(instrument, samples, spec, out)
-    return instrument
+    return Built(instrument, voice.colour)
 
 
 def _mono(sound: Audio) -> Audio:
@@ -117,9 +125,9 @@ def _mono(sound: Audio) -> Audio:
 
 
 def _drum_kit(
-    request: InstrumentRequest, spec: RoleSpec, source: SourceEffect, info: EngineInfo
+    request: InstrumentRequest, spec: RoleSpec, source: SourceEffect, voice: Voice, info: EngineInfo
 ) -> tuple[Instrument, list[_Sample]]:
-    model = SoundModel.of(request.sound)
+    model = SoundModel.of(voice.colour)
     samples = [
         _Sample(piece.key, render_piece(model, piece, request.seed, spec.loudness_lufs).samples[0]) for piece in KIT
     ]
@@ -212,7 +220,7 @@ def _file_name(role: Role, key: int) -> str:
 
 
 def _tuned(key: int, request: InstrumentRequest, spec: RoleSpec, pitch: Pitch, voice: Voice) -> _Sample:
-    """The sample of one key: with as much of the effect's own noise as stays in tune for both trackers."""
+    """The sample of one key: with as much of the effect's character as stays in tune for both trackers."""
     sample = None
     for sample in _candidates(key, request, pitch, voice):
         if sample.in_tune:
@@ -232,8 +240,8 @@ def _candidates(key: int, request: InstrumentRequest, pitch: Pitch, voice: Voice
         return
     if pitch.pitched:
         yield _from_note(key, _with_attack(note, shifted), target_hz)
-    for step in _RESIDUAL_STEPS:
-        made = voice.note(target_hz, 1.2 * request.character * step)
+    for step in _CHARACTER_STEPS:
+        made = voice.note(target_hz, request.character * step)
         assert made is not None
         yield _from_note(key, made, target_hz)
 
@@ -246,11 +254,19 @@ def _from_note(key: int, note: Note, target_hz: float) -> _Sample:
 def _measured(
     key: int, samples: Samples, tune_cents: float, loop: tuple[int, int] | None, target_hz: float
 ) -> _Sample:
-    """Ask both trackers, after the onset's first 30 ms, how far from the key the sample will sound."""
-    steady = samples[round(0.03 * SAMPLE_RATE) :]
-    found = (yin_pitch(steady, SAMPLE_RATE), comb_pitch(steady, SAMPLE_RATE))
-    off = [9999.0 if f is None else cents_between(f, target_hz) + tune_cents for f in found]
-    return _Sample(key, samples, tune_cents, loop, (off[0], off[1]))
+    """Ask both trackers how far from the key the sample will sound: in its first second (less 30 ms) and in its loop."""
+    parts = [samples[round(0.03 * SAMPLE_RATE) : round(1.03 * SAMPLE_RATE)]]
+    if loop:
+        parts.append(samples[loop[0] : loop[1] + 1])
+    yin, comb = (
+        max((_off(track(part, SAMPLE_RATE), target_hz) + tune_cents for part in parts), key=abs)
+        for track in (yin_pitch, comb_pitch)
+    )
+    return _Sample(key, samples, tune_cents, loop, (yin, comb))
+
+
+def _off(found_hz: float | None, target_hz: float) -> float:
+    return 9999.0 if found_hz is None else cents_between(found_hz, target_hz)
 
 
 def _shifted(colour: Audio, target_hz: float, pitch: Pitch) -> Samples:
@@ -263,10 +279,10 @@ def _shifted(colour: Audio, target_hz: float, pitch: Pitch) -> Samples:
     stretch = python_stretch.Signalsmith.Stretch()
     stretch.preset(1, SAMPLE_RATE)
     stretch.setTransposeSemitones(semitones, 8000.0 / SAMPLE_RATE if abs(semitones) > 6 else 0.0)
-    moved = stretch.process(model.samples.astype(np.float32)[None, :])[0]
+    moved = np.array(stretch.process(model.samples.astype(np.float32)[None, :]), dtype=np.float32)[0]
     fade = min(len(moved), round(0.03 * SAMPLE_RATE))
     moved[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-    return np.asarray(moved, dtype=np.float32)
+    return np.asarray(moved)
 
 
 def _with_attack(note: Note, shifted: Samples) -> Note:
@@ -296,10 +312,10 @@ def _levelled(sample: _Sample, target_lufs: float) -> Samples:
     half = round(0.004 * SAMPLE_RATE)
     gain = peak_gain(samples[None, :], ceiling, half)
     if gain is None:
-        return samples
+        return np.asarray(samples)
     # Past this frame every gain is exactly one: the loop keeps its whole periods.
     gain[max(0, loop_start - 1) :] = 1.0
-    return samples * gain
+    return np.asarray(samples * gain)
 
 
 def _write(instrument: Instrument, samples: list[_Sample], spec: RoleSpec, out: Path) -> None:
@@ -338,7 +354,3 @@ def _zone_generators(zone: Zone) -> Generators:
         generators["exclusiveClass"] = zone.exclusive_class
     return generators
 
-
-def instrument_sha256(folder: Path, role: Role) -> str:
-    """SHA-256 of an instrument's SF2: what a song depends on."""
-    return sha256_file(folder / f"{role}.sf2")

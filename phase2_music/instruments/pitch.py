@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import fft, special
 
 Floats = npt.NDArray[np.float64]
-Mono = npt.NDArray[np.floating]
+Mono = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 F_MIN_HZ = 26.0
 F_MAX_HZ = 4300.0
@@ -81,7 +81,7 @@ def yin_track(samples: Mono, sample_rate: int, frame_s: float = 0.0929, hop_s: f
 
 def _frames(samples: Mono, frame: int, hop: int) -> Floats:
     padded = np.pad(np.asarray(samples, dtype=np.float64), (0, max(0, frame - len(samples))))
-    return np.lib.stride_tricks.sliding_window_view(padded, frame)[::hop]
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, frame)[::hop])
 
 
 def _normalised_difference(frames: Floats, lags: int) -> Floats:
@@ -99,7 +99,7 @@ def _normalised_difference(frames: Floats, lags: int) -> Floats:
     floor = 1e-9 * energy[:, :1] + 1e-12
     normalised = np.ones_like(difference)
     normalised[:, 1:] = np.where(mean > floor, difference[:, 1:] / np.maximum(mean, floor), 1.0)
-    return normalised
+    return np.asarray(normalised)
 
 
 def _first_deep_trough(row: Floats, shortest: int) -> tuple[float, float]:
@@ -181,7 +181,7 @@ def _noise_floor(magnitude: Floats, block: int) -> Floats:
     whole = len(magnitude) // block * block
     medians = np.median(magnitude[:whole].reshape(-1, block), axis=1)
     centres = (np.arange(len(medians)) + 0.5) * block
-    return np.interp(np.arange(len(magnitude)), centres, medians)
+    return np.asarray(np.interp(np.arange(len(magnitude)), centres, medians))
 
 
 def _running_max(values: Floats, half: int) -> Floats:

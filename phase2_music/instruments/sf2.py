@@ -154,7 +154,8 @@ def _preset_data(samples: Sequence[Sf2Sample], presets: Sequence[Sf2Preset]) -> 
 
 def _bags(layers: Sequence[Sequence[Sf2Zone]], commons: Sequence[Generators]) -> tuple[bytes, bytes, list[int]]:
     """Bag and generator records of a list of zone lists, and the first bag of each (and one past the last)."""
-    bags, generators, starts = [], bytearray(), []
+    bags: list[int] = []
+    generators, starts = bytearray(), []
     for zones, common in zip(layers, commons, strict=True):
         starts.append(len(bags))
         rows = ([common] if common else []) + [

@@ -154,7 +154,7 @@ class _Room:
         full[:, : self._tail.shape[1]] += self._tail
         length = block.shape[1]
         self._tail = full[:, length:]
-        return full[:, :length].astype(np.float32)
+        return np.asarray(full[:, :length], dtype=np.float32)
 
 
 def _master(bus: Path, out: Path, bus_lufs: float, options: MixOptions) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import ScoreError
 from core.manifest import sha256_file
-from schemas.document import Role
+from schemas.document import ROLES, Role
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_NOTES = 300_000
@@ -69,18 +69,23 @@ class Track:
 
 @dataclass(frozen=True)
 class Score:
-    """A score as it will be played: times in seconds from its beginning."""
+    """A score as it will be played: times in seconds from its beginning.
+
+    `tempo_bpm` (quarter notes a minute) and `metre` are those that hold for the longest time.
+    """
 
     path: Path
     sha256: str
     duration_s: float
+    tempo_bpm: float
+    metre: str
     tracks: tuple[Track, ...]
 
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles that have something to play, in a fixed order."""
         used = Counter(track.role for track in self.tracks)
-        return tuple(role for role in ("keyboard", "bass", "guitar", "drums") if used[role])  # type: ignore[misc]
+        return tuple(role for role in ROLES if used[role])
 
     @property
     def first_note_s(self) -> float:
@@ -112,7 +117,26 @@ def read_score(path: Path) -> Score:
             f"{path}: {notes} notes in {duration:.0f} s are more than photone plays "
             f"({MAX_NOTES} notes, {MAX_DURATION_S:.0f} s): shorten the score"
         )
-    return Score(path, sha256_file(path), duration, tracks)
+    return Score(path, sha256_file(path), duration, _main_tempo(midi, duration), _main_metre(midi, duration), tracks)
+
+
+def _longest(times: list[float], values: list[Any], end_s: float) -> Any:
+    held: dict[Any, float] = {}
+    for start, end, value in zip(times, [*times[1:], end_s], values, strict=True):
+        held[value] = held.get(value, 0.0) + max(0.0, end - start)
+    return max(held, key=lambda value: held[value])
+
+
+def _main_tempo(midi: Any, end_s: float) -> float:
+    times, tempi = midi.get_tempo_changes()
+    return round(float(_longest([float(t) for t in times], [round(float(t), 1) for t in tempi], end_s)), 1)
+
+
+def _main_metre(midi: Any, end_s: float) -> str:
+    changes = midi.time_signature_changes
+    if not changes:
+        return "4/4"
+    return str(_longest([c.time for c in changes], [f"{c.numerator}/{c.denominator}" for c in changes], end_s))
 
 
 def _parse(path: Path) -> Any:

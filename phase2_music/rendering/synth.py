@@ -159,6 +159,17 @@ def _library() -> Any:
     return fluidsynth
 
 
+def library_version() -> str:
+    """Version of the FluidSynth library that plays here.
+
+    Raises:
+        EngineError: the C library is not installed.
+    """
+    parts = [ctypes.c_int() for _ in range(3)]
+    _library().fluid_version(*map(ctypes.byref, parts))
+    return ".".join(str(part.value) for part in parts)
+
+
 @contextmanager
 def _synth(sf2: Path, role: Role, channels: int) -> Iterator[Any]:
     library = _library()

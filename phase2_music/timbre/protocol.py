@@ -41,10 +41,10 @@ class Voice(Protocol):
         """The effect with the timbre lent to it, at its own pitch: what timbres/<role>.wav holds."""
         ...
 
-    def note(self, f0_hz: float, residual: float) -> Note | None:
+    def note(self, f0_hz: float, character: float) -> Note | None:
         """A note of a pitch in Hz; None where the engine cannot give a pitch to a sound.
 
-        `residual` is the amplitude of the effect's own noise against the harmonics: 0 gives a pure tone.
+        `character` is the dial from 0 (pure tone) to 1 (as much of the effect itself as a note can hold).
         """
         ...
 

@@ -34,21 +34,19 @@ _HIGHEST_HARMONIC_HZ = 16000.0
 class Template:
     """What a family's spectrum looks like where the effect says nothing: amplitude ~ number^-slope, comb of the pluck place.
 
-    `own` is the share (0..1, in dB) that the effect's colour has in the harmonics; above `corner_hz` the template falls by 12
-    dB per octave more.
+    Above `corner_hz` the template falls by 12 dB per octave more.
     """
 
     slope: float
     pluck: float
     corner_hz: float
-    own: float
 
 
 TEMPLATES: dict[Role, Template] = {
-    "keyboard": Template(slope=1.2, pluck=0.0, corner_hz=4000.0, own=0.55),
-    "bass": Template(slope=1.0, pluck=0.0, corner_hz=900.0, own=0.4),
-    "guitar": Template(slope=1.0, pluck=0.21, corner_hz=5000.0, own=0.55),
-    "drums": Template(slope=1.0, pluck=0.0, corner_hz=8000.0, own=0.7),
+    "keyboard": Template(slope=1.2, pluck=0.0, corner_hz=4000.0),
+    "bass": Template(slope=1.0, pluck=0.0, corner_hz=900.0),
+    "guitar": Template(slope=1.0, pluck=0.21, corner_hz=5000.0),
+    "drums": Template(slope=1.0, pluck=0.0, corner_hz=8000.0),
 }
 
 
@@ -61,52 +59,56 @@ class ResonatorVoice:
     template: Template
     seed: int
 
-    def note(self, f0_hz: float, residual: float) -> Note:
-        """A note of a pitch in Hz, at unit RMS in its loop; see the module's text for how it is made."""
+    def note(self, f0_hz: float, character: float) -> Note:
+        """A note of a pitch in Hz, at unit RMS in its loop; see the module's text for how it is made.
+
+        `character` sets three things at once: the residual's amplitude against the harmonics (1.2 times it), the share of the
+        effect's colour in the harmonics' levels (1.5 times it, at most 0.8) and how fully the effect's own beginning is heard.
+        """
         rate = self.model.sample_rate
         periods = max(1, round(_LOOP_S * f0_hz))
         frames = round(periods * rate / f0_hz)
         rng = generator(self.seed, "note", round(f0_hz * 1000))
-        ring = self._ring(f0_hz, periods, frames, residual, rng)
+        ring = self._ring(f0_hz, periods, frames, character, rng)
         lead = round(_LEAD_S * rate)
-        begin = self._begin(ring, lead, residual)
+        begin = self._begin(ring, lead, character)
         samples = np.concatenate([begin, ring, ring[:GUARD_FRAMES]]).astype(np.float32)
         return Note(samples, lead, lead + frames - 1, periods * rate / frames)
 
-    def _ring(self, f0_hz: float, periods: int, frames: int, residual: float, rng: np.random.Generator) -> Floats:
-        harmonic = self._harmonics(f0_hz, periods, frames, rng)
-        if residual <= 0.0:
+    def _ring(self, f0_hz: float, periods: int, frames: int, character: float, rng: np.random.Generator) -> Floats:
+        own = min(0.8, 1.5 * character)
+        harmonic = self._harmonics(f0_hz, periods, frames, own, rng)
+        if character <= 0.0:
             return harmonic
-        noise = self._residual(f0_hz, frames, residual, rng)
-        ring = harmonic + residual * noise
+        ring = harmonic + 1.2 * character * self._residual(f0_hz, frames, character, rng)
         return np.asarray(ring / np.sqrt(np.mean(ring**2)))
 
-    def _harmonics(self, f0_hz: float, periods: int, frames: int, rng: np.random.Generator) -> Floats:
+    def _harmonics(self, f0_hz: float, periods: int, frames: int, own: float, rng: np.random.Generator) -> Floats:
         count = max(1, int(min(_HIGHEST_HARMONIC_HZ, 0.45 * self.model.sample_rate) / f0_hz))
         numbers = np.arange(1, count + 1)
-        level_db = self.harmonic_levels_db(f0_hz, numbers)
+        level_db = self.harmonic_levels_db(f0_hz, numbers, own)
         spectrum = np.zeros(frames // 2 + 1, dtype=np.complex128)
         phases = rng.uniform(0.0, 2.0 * np.pi, count)
         spectrum[numbers * periods] = 10 ** (level_db / 20) * np.exp(1j * phases)
         ring = fft.irfft(spectrum, frames)
         return np.asarray(ring / np.sqrt(np.mean(ring**2)))
 
-    def harmonic_levels_db(self, f0_hz: float, numbers: npt.NDArray[np.int_]) -> Floats:
-        """Levels of the harmonics in dB: the effect's colour and the family's template, each by its share.
+    def harmonic_levels_db(self, f0_hz: float, numbers: npt.NDArray[np.int_], own: float) -> Floats:
+        """Levels of the harmonics in dB: the effect's colour by the share `own`, the family's template by the rest.
 
-        The first three harmonics are kept within 14 dB of the loudest, so that a key is heard as its own note even where
+        The first three harmonics are kept within 12 dB of the loudest, so that a key is heard as its own note even where
         the effect has nothing at that frequency.
         """
         f = numbers * f0_hz
         pluck = np.abs(np.sin(np.pi * self.template.pluck * numbers)) if self.template.pluck else np.ones(len(numbers))
         family = -20 * self.template.slope * np.log10(numbers) + 20 * np.log10(np.maximum(pluck, 0.1))
         family -= 6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2)
-        level = self.template.own * self.model.colour_at(f) + (1.0 - self.template.own) * family
+        level = own * self.model.colour_at(f) + (1.0 - own) * family
         level -= level.max()
-        level[:3] = np.maximum(level[:3], np.array([-10.0, -12.0, -14.0])[: len(level)])
+        level[:3] = np.maximum(level[:3], np.array([-8.0, -10.0, -12.0])[: len(level)])
         return np.asarray(level)
 
-    def _residual(self, f0_hz: float, frames: int, residual: float, rng: np.random.Generator) -> Floats:
+    def _residual(self, f0_hz: float, frames: int, character: float, rng: np.random.Generator) -> Floats:
         spectrum = fft.rfft(self.model.texture(frames, rng))
         f = np.arange(len(spectrum)) * self.model.sample_rate / frames
         # Partials of the effect's own would stand between the harmonics: level them to the smooth colour.
@@ -115,25 +117,25 @@ class ResonatorVoice:
         distance = np.abs(f - f0_hz * np.maximum(1.0, np.round(f / f0_hz)))
         # 10 cents wide: noise inside it is heard as the harmonic wavering, not as hiss beside it.
         width = 2.0 + 0.006 * f
-        breath = 0.25 * residual
+        breath = 0.3 * character
         mask = breath + (1.0 - breath) * np.exp(-0.5 * (distance / width) ** 2)
         # Below the fundamental nothing belongs to the note.
         mask *= np.clip(f / f0_hz, 0.0, 1.0) ** 4
-        tilt = 10 ** (-6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * (1 - self.template.own) / 20)
+        tilt = 10 ** (-6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * 0.5 / 20)
         noise = fft.irfft(spectrum * mask * tilt, frames)
         return np.asarray(noise / (np.sqrt(np.mean(noise**2)) + 1e-12))
 
-    def _begin(self, ring: Floats, lead: int, residual: float) -> Floats:
+    def _begin(self, ring: Floats, lead: int, character: float) -> Floats:
         """What is heard before the loop: the ring shaped by the effect's own beginning, and a little of its onset."""
         rate = self.model.sample_rate
         extended = ring[np.arange(-lead - 2048, 4096) % len(ring)]
-        gains = self.model.evolution(lead)
+        gains = self.model.evolution(lead) ** min(1.0, 4.0 * character)
         shaped = _shape(extended[2048 : 2048 + lead + 2048], gains, rate)[:lead]
         blend = np.clip((np.arange(lead) / lead - 0.45) / 0.5, 0.0, 1.0)
         blend = 0.5 - 0.5 * np.cos(np.pi * blend)
         begin = shaped * (1.0 - blend) + extended[2048 : 2048 + lead] * blend
         onset = self._onset(lead)
-        begin += min(1.0, residual) * onset
+        begin += min(1.0, 1.2 * character) * onset
         fade = round(0.002 * rate)
         begin[:fade] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(fade) / fade)
         return np.asarray(begin)

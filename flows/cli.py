@@ -1,0 +1,430 @@
+"""The command line. Contract: exit status 0 = done, 2 = the user's input or usage, 1 = anything else; errors are one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.errors import PhotoneError
+
+if TYPE_CHECKING:
+    from flows.stages import Made, MakeOptions
+    from schemas.song import Song
+
+# Heavy imports stay inside the commands: `photone --help` answers at once, and Prefect is imported for --track only.
+
+PATH = click.Path(path_type=Path)
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of a musician's work, not of the alphabet
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="photone")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def app(debug: bool) -> None:
+    """Pictures become playable music."""
+
+
+def _example(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        function.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n  {text}"
+        return function
+
+    return decorate
+
+
+def _engine_options(*stages: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for stage in reversed(stages):
+            text = f"Engine for {stage}; see `photone engines`."
+            function = click.option(f"--{stage}", metavar="E", default=None, help=text)(function)
+        return function
+
+    return decorate
+
+
+score_option = click.option(
+    "--score", metavar="FILE.mid|NAME", default="canon", show_default=True, help="A MIDI file or a bundled score."
+)
+required_score = click.option(
+    "--score", metavar="FILE.mid|NAME", required=True, help="A MIDI file or a bundled score (`photone scores`)."
+)
+seed_option = click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Random seed.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+preview_option = click.option(
+    "--preview", "preview_s", type=click.FloatRange(0.1, 36000), metavar="SECONDS", help="Only so many seconds."
+)
+
+
+@app.command()
+@click.argument("picture", type=PATH)
+@score_option
+@click.option("--out", type=PATH, help="Run folder; runs/<picture>-<score> by default.")
+@_engine_options("vision", "effects", "timbre")
+@seed_option
+@click.option("--track", is_flag=True, help="Run as a Prefect flow, on a running server or on one started for it.")
+@preview_option
+@json_option
+@_example("photone make holiday.jpg --score greensleeves")
+def make(picture: Path, score: str, out: Path | None, as_json: bool, track: bool, **rest: Any) -> None:
+    """Make effects, instruments and a song out of PICTURE."""
+    from flows.stages import MakeOptions, score_name
+    from flows.stages import make as make_song
+
+    folder = out or Path("runs") / f"{picture.stem or 'picture'}-{score_name(score)}"
+    given = {name: value for name, value in rest.items() if value is not None}
+    options = MakeOptions(picture=picture, out=folder, score=score, **given)
+    began = time.perf_counter()
+    if track:
+        made = _tracked(options)
+    else:
+        with _progress() as report:
+            made = make_song(options, report)
+    _print_made(folder, made, time.perf_counter() - began, as_json)
+
+
+def _tracked(options: MakeOptions) -> Made:
+    from flows.stages import check_options
+
+    check_options(options)
+    from flows.server import running_server
+
+    with running_server() as url:
+        click.echo(f"tracked at {url}", err=True)
+        # Prefect reads its settings on import: only now are they set.
+        from flows.tracked import run_picture_to_song
+
+        return run_picture_to_song(options)
+
+
+def _print_made(folder: Path, made: Made, elapsed_s: float, as_json: bool) -> None:
+    song_path = made.song_folder / "song.wav"
+    if as_json:
+        cast = [casting.model_dump() for casting in made.run.casting]
+        report = {"run": str(folder), "song": str(song_path), "elapsed_s": round(elapsed_s, 2), "casting": cast}
+        click.echo(json.dumps(report | _figures(made.song), indent=2))
+        return
+    for casting in made.run.casting:
+        click.echo(f"{casting.role:9} {casting.effect}  ({casting.reason})")
+    for warning in made.run.warnings:
+        click.echo(f"note: {warning}", err=True)
+    cached = [stage.name for stage in made.run.stages if stage.cached]
+    if cached:
+        click.echo(f"unchanged, not made again: {', '.join(cached)}")
+    click.echo(_figures_line(made.song, elapsed_s))
+    click.echo(f"run:  {folder}")
+    click.echo(f"song: {song_path}")
+
+
+def _figures(song: Song) -> dict[str, Any]:
+    return {
+        "duration_s": round(song.duration_s, 3),
+        "loudness_lufs": song.loudness_lufs,
+        "true_peak_dbtp": song.true_peak_dbtp,
+        "rtf": song.rtf,
+    }
+
+
+def _figures_line(song: Song, elapsed_s: float) -> str:
+    return (
+        f"{song.score.file}: {song.duration_s:.1f} s of music at {song.loudness_lufs:.1f} LUFS, "
+        f"true peak {song.true_peak_dbtp:.1f} dBTP, in {elapsed_s:.1f} s"
+    )
+
+
+@app.command()
+@click.argument("run", type=PATH)
+@required_score
+@click.option("--out", type=PATH, help="Folder for the song; songs/<score> of the run by default.")
+@preview_option
+@json_option
+@_example("photone swap runs/demo --score mountain-king")
+def swap(run: Path, score: str, out: Path | None, preview_s: float | None, as_json: bool) -> None:
+    """Play another score with the band of a finished RUN."""
+    from flows import stages
+
+    began = time.perf_counter()
+    if out is not None:
+        stages.check_swap(run, score)
+        song = stages.render(run / "instruments", score, out, preview_s)
+        _print_song(out, song, time.perf_counter() - began, as_json)
+        return
+    with _progress() as report:
+        made = stages.swap(run, score, preview_s, report)
+    _print_made(run, made, time.perf_counter() - began, as_json)
+
+
+def _print_song(folder: Path, song: Song, elapsed_s: float, as_json: bool) -> None:
+    if as_json:
+        report = {"song": str(folder / "song.wav"), "elapsed_s": round(elapsed_s, 2)}
+        click.echo(json.dumps(report | _figures(song), indent=2))
+        return
+    for track in song.score.tracks:
+        click.echo(f"{track.name}: {track.role} ({track.notes} notes)")
+    click.echo(_figures_line(song, elapsed_s))
+    click.echo(f"song: {folder / 'song.wav'}")
+
+
+@app.command()
+@click.argument("picture", type=PATH)
+@_engine_options("vision")
+@_example("photone describe holiday.jpg > scene.json")
+def describe(picture: Path, vision: str | None) -> None:
+    """Print the scene JSON of PICTURE: what can be heard in it."""
+    import tempfile
+
+    from core.manifest import to_json
+    from phase1_sound.vision import VISION_ENGINES
+    from phase1_sound.vision.pictures import save_analysed
+    from phase1_sound.vision.protocol import VisionRequest
+
+    engine = VISION_ENGINES.load(vision or VISION_ENGINES.default)
+    with tempfile.TemporaryDirectory() as folder:
+        analysed = Path(folder) / "picture.jpg"
+        save_analysed(picture, analysed)
+        click.echo(to_json(engine.describe(VisionRequest(analysed)).to_value()), nl=False)
+
+
+@app.command()
+@click.argument("scene", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Folder for the effects and effects.json.")
+@_engine_options("effects")
+@seed_option
+@json_option
+@_example("photone effects scene.json --out effects")
+def effects(scene: Path, out: Path, effects: str | None, seed: int, as_json: bool) -> None:
+    """Make every variant of SCENE audible."""
+    from core.manifest import sha256_file
+    from core.seeds import derive_seed
+    from phase1_sound.effects import EFFECTS_ENGINES
+    from phase1_sound.effects.making import make_effects
+    from schemas.scene import read_scene
+
+    document = read_scene(scene)
+    engine = EFFECTS_ENGINES.load(effects or EFFECTS_ENGINES.default)
+    made = make_effects(document, sha256_file(scene), engine, out, derive_seed(seed, "effects"))
+    if as_json:
+        click.echo(json.dumps(made.to_value(), indent=2, ensure_ascii=False))
+        return
+    for effect in made.effects:
+        verdict = f"  ({'; '.join(effect.verdict)})" if effect.verdict else ""
+        click.echo(f"{out / effect.file}  {effect.measures.loudness_lufs:.1f} LUFS{verdict}")
+
+
+@app.command()
+@click.argument("sound", type=PATH)
+@click.option("--role", type=click.Choice(["keyboard", "bass", "guitar", "drums"]), required=True, help="What to build.")
+@click.option("--out", type=PATH, required=True, help="Folder for the instrument.")
+@_engine_options("timbre")
+@click.option("--name", help="Name of the instrument; the file's by default.")
+@click.option(
+    "--character", type=click.FloatRange(0, 1), help="0 = pure tone, 1 = the sound itself; the role's own by default."
+)
+@seed_option
+@json_option
+@_example("photone instrument kettle.wav --role guitar --out kettle-guitar")
+def instrument(
+    sound: Path, role: Any, out: Path, timbre: str | None, name: str | None, as_json: bool, **rest: Any
+) -> None:
+    """Build a playable instrument (SFZ, SF2, samples) out of SOUND."""
+    from core.audio import read_audio
+    from core.errors import OutputError
+    from core.manifest import sha256_file
+    from phase2_music.instruments.build import InstrumentRequest, build_instrument
+    from phase2_music.timbre import TIMBRE_ENGINES
+
+    engine = TIMBRE_ENGINES.load(timbre or TIMBRE_ENGINES.default)
+    audio = read_audio(sound)
+    if out.is_dir() and any(out.iterdir()) and not (out / "instrument.json").is_file():
+        raise OutputError(f"{out}: holds other files than an instrument: choose an empty folder with --out")
+    request = InstrumentRequest(audio, sound.name, sha256_file(sound), name or sound.stem, role, **rest)
+    built = build_instrument(request, engine, out).instrument
+    if as_json:
+        click.echo(json.dumps(built.to_value(), indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{built.name}: {built.method}, {len(built.zones)} zones")
+    if built.verified.notes:
+        verified = built.verified
+        median = f"{verified.median_abs_cents} cents"
+        click.echo(f"in tune: {verified.within_25_cents} of {verified.notes} samples, median {median} off")
+    for warning in built.warnings:
+        click.echo(f"note: {warning}", err=True)
+    click.echo(f"{out / role}.sfz  {out / role}.sf2")
+
+
+@app.command()
+@click.argument("instruments_dir", type=PATH)
+@required_score
+@click.option("--out", type=PATH, required=True, help="Folder for song.wav, stems/ and song.json.")
+@preview_option
+@json_option
+@_example("photone render runs/demo/instruments --score song.mid --out song")
+def render(instruments_dir: Path, score: str, out: Path, preview_s: float | None, as_json: bool) -> None:
+    """Play a score with the instruments in INSTRUMENTS_DIR."""
+    from flows import stages
+
+    began = time.perf_counter()
+    song = stages.render(instruments_dir, score, out, preview_s)
+    _print_song(out, song, time.perf_counter() - began, as_json)
+
+
+@app.command()
+@click.argument("folder", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Folder for the runs, one a picture.")
+@score_option
+@_engine_options("vision", "effects", "timbre")
+@seed_option
+@json_option
+@_example("photone batch pictures --out runs/holiday --score greensleeves")
+def batch(folder: Path, out: Path, score: str, as_json: bool, **rest: Any) -> None:
+    """Make a song out of every picture in FOLDER; runs that are finished are not made again."""
+    from flows.batch import make_batch
+
+    given = {name: value for name, value in rest.items() if value is not None}
+    with _progress() as report:
+        results = make_batch(folder, out, score, report, **given)
+    if as_json:
+        click.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
+    else:
+        for result in sorted(results, key=lambda result: result.error is None):
+            click.echo(f"{result.picture.name}: {result.error or result.song}")
+        failed = sum(result.error is not None for result in results)
+        click.echo(f"{len(results) - failed} songs, {failed} pictures failed")
+    if any(result.error for result in results):
+        raise SystemExit(1)
+
+
+@app.command()
+@json_option
+@_example("photone engines")
+def engines(as_json: bool) -> None:
+    """List the engines: what can run here, and what is missing."""
+    from phase1_sound.effects import EFFECTS_ENGINES
+    from phase1_sound.vision import VISION_ENGINES
+    from phase2_music.timbre import TIMBRE_ENGINES
+
+    rows = [
+        {
+            "stage": table.stage,
+            "engine": name,
+            "default": name == table.default,
+            "ready": (problem := table.problem(name)) is None,
+            "problem": problem,
+            "summary": entry.summary,
+        }
+        for table in (VISION_ENGINES, EFFECTS_ENGINES, TIMBRE_ENGINES)
+        for name, entry in table.entries.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        state = "ready" if row["ready"] else row["problem"]
+        mark = "*" if row["default"] else " "
+        click.echo(f"{row['stage']:8} {mark} {row['engine']:10} {state}: {row['summary']}")
+    click.echo("* is the default")
+
+
+@app.command()
+@json_option
+@_example("photone scores")
+def scores(as_json: bool) -> None:
+    """List the bundled scores."""
+    from phase2_music.rendering.score import read_score
+    from phase2_music.scores import bundled_scores
+
+    rows: list[dict[str, Any]] = []
+    for score in bundled_scores().values():
+        parsed = read_score(score.path)
+        rows.append(
+            {
+                "name": score.name,
+                "title": score.title,
+                "composer": score.composer,
+                "mood": score.mood,
+                "duration_s": round(parsed.duration_s, 1),
+                "tempo_bpm": parsed.tempo_bpm,
+                "metre": parsed.metre,
+                "roles": list(parsed.roles),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        minutes = f"{int(row['duration_s'] // 60)}:{int(row['duration_s'] % 60):02d}"
+        click.echo(
+            f"{row['name']:14} {minutes}  {row['tempo_bpm']:5.0f} bpm  {row['metre']:4} "
+            f"{row['title']}, {row['composer']} ({row['mood']}); {', '.join(row['roles'])}"
+        )
+
+
+@app.command()
+@json_option
+@_example("photone doctor")
+def doctor(as_json: bool) -> None:
+    """Say what is wrong with this machine; exit status 1 when something is."""
+    from flows.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.text}")
+    if not all(finding.ok for finding in findings):
+        raise SystemExit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Tell stages on standard error, and only on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield lambda stage: status.update(f"{stage} ...")
+
+
+def main() -> None:
+    """Run the command line; our errors become one line and an exit status."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        app.main(standalone_mode=False)
+    except PhotoneError as error:
+        _fail(str(error), error.exit_status, debug)
+    except click.ClickException as error:
+        _fail(error.format_message() + _hint(error), 2, debug)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted: the same command goes on where it stopped", 1, debug)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context else ""
+
+
+def _fail(message: str, status: int, debug: bool) -> None:
+    if debug:
+        raise  # what is being handled, with its traceback
+    click.echo(f"photone: {' '.join(message.split())}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""run.json as a ledger: which stage was done from what, so that a stage is repeated only when something changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from core.manifest import prepare_folder, sha256_file, sha256_json, sweep
+from schemas.run import Casting, Engines, Output, PictureRecord, Run, Stage
+
+RUN_FILE = "run.json"
+
+
+def photone_version() -> str:
+    """The installed version."""
+    return version("photone")
+
+
+class Ledger:
+    """The manifest of one run folder, written anew after each stage.
+
+    A stage is known by its name and a key: the hash of all that it depends on. It is passed over when the manifest holds the
+    same key and every file that it made is still there with the same hash.
+    """
+
+    def __init__(self, folder: Path, run: Run) -> None:
+        self.folder = folder
+        self.run = run
+        self._touched: set[str] = set()
+
+    @classmethod
+    def open(cls, folder: Path, seed: int) -> Ledger:
+        """Open a run folder, made if missing; leftovers of a killed run are removed.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+            DocumentError: its run.json is damaged.
+        """
+        prepare_folder(folder)
+        sweep(folder)
+        path = folder / RUN_FILE
+        old = Run.read(path) if path.is_file() else None
+        run = (old or Run(photone_version=photone_version(), seed=seed)).model_copy(
+            update={"photone_version": photone_version(), "seed": seed}
+        )
+        return cls(folder, run)
+
+    @classmethod
+    def read(cls, folder: Path) -> Ledger:
+        """Open a run folder that must exist.
+
+        Raises:
+            DocumentError: there is no run.json, or it is damaged.
+            OutputError: the folder cannot be written to.
+        """
+        run = Run.read(folder / RUN_FILE)
+        return cls.open(folder, run.seed)
+
+    def stage(self, name: str, depends_on: dict[str, Any], work: Callable[[], Iterable[Path]]) -> bool:
+        """Do a stage unless it is done already; `work` returns the files that it made. True when it was passed over.
+
+        Files that the stage had made earlier and did not make again are removed.
+        """
+        key = sha256_json({"stage": name, "photone": photone_version(), **depends_on})
+        done = self._done(name, key)
+        began = time.perf_counter()
+        if not done:
+            self._record(name, work())
+        elapsed = round(time.perf_counter() - began, 3)
+        previous = next((stage for stage in self.run.stages if stage.name == name), None)
+        stage = Stage(
+            name=name, elapsed_s=previous.elapsed_s if done and previous else elapsed, cached=done, key=key
+        )
+        self._touched.add(name)
+        self._update(stages=_replaced(self.run.stages, stage))
+        return done
+
+    def note(
+        self,
+        *,
+        picture: PictureRecord | None = None,
+        engines: Engines | None = None,
+        casting: Sequence[Casting] | None = None,
+        warnings: Sequence[str] | None = None,
+    ) -> None:
+        """Write facts of the run into the manifest."""
+        update: dict[str, Any] = {}
+        if picture is not None:
+            update["picture"] = picture
+        if engines is not None:
+            update["engines"] = engines
+        if casting is not None:
+            update["casting"] = list(casting)
+        if warnings is not None:
+            update["warnings"] = list(warnings)
+        if update:
+            self._update(**update)
+
+    def mark_untouched(self) -> None:
+        """Mark the stages that this ledger was not asked for as cached."""
+        stages = [s if s.name in self._touched else s.model_copy(update={"cached": True}) for s in self.run.stages]
+        self._update(stages=stages)
+
+    def _done(self, name: str, key: str) -> bool:
+        if not any(stage.name == name and stage.key == key for stage in self.run.stages):
+            return False
+        return all(_intact(self.folder, output) for output in self.run.outputs if output.stage == name)
+
+    def _record(self, name: str, files: Iterable[Path]) -> None:
+        outputs = [_output(self.folder, path, name) for path in sorted(files)]
+        made = {output.path for output in outputs}
+        for old in self.run.outputs:
+            if old.stage == name and old.path not in made:
+                (self.folder / old.path).unlink(missing_ok=True)
+        others = [output for output in self.run.outputs if output.stage != name and output.path not in made]
+        self.run = self.run.model_copy(update={"outputs": [*others, *outputs]})
+
+    def _update(self, **update: Any) -> None:
+        self.run = self.run.model_copy(update=update)
+        self.run.write(self.folder / RUN_FILE)
+
+
+def _replaced(stages: Sequence[Stage], stage: Stage) -> list[Stage]:
+    names = [old.name for old in stages]
+    if stage.name in names:
+        return [stage if old.name == stage.name else old for old in stages]
+    return [*stages, stage]
+
+
+def _output(folder: Path, path: Path, stage: str) -> Output:
+    relative = path.relative_to(folder).as_posix()
+    return Output(path=relative, sha256=sha256_file(path), bytes=path.stat().st_size, stage=stage)
+
+
+def _intact(folder: Path, output: Output) -> bool:
+    path = folder / output.path
+    return path.is_file() and path.stat().st_size == output.bytes and sha256_file(path) == output.sha256
+
+
+def files_under(folder: Path) -> list[Path]:
+    """Every file below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
