@@ -58,7 +58,9 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        # What cannot be removed (its folder is a file, say) must not hide the error that is on its way.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -126,8 +128,7 @@ def prepare_folder(path: Path) -> None:
     except OSError as error:
         raise translate_os_error(error, path) from error
     finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
+        _remove(probe)
 
 
 def sweep(folder: Path) -> None:

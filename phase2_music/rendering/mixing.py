@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,7 @@ def mix_stems(
     frames = max(soundfile.info(path).frames for path in raw.values())
     levels = {role: _level(role, path, pans.get(role, 0.0)) for role, path in raw.items()}
     bus = out_mix.with_name(out_mix.name + ".bus.wav")
-    _sum_to_bus(raw, levels, out_stems, bus, frames, options)
-    bus_lufs, _ = _measure(lambda: _blocks(bus))
+    bus_lufs = _sum_to_bus(raw, levels, out_stems, bus, frames, options)
     if not math.isfinite(bus_lufs):
         raise ScoreError("the song is silent: its notes have no velocity or its channels no volume")
     loudness, peak = _master(bus, out_mix, bus_lufs, options)
@@ -78,14 +77,6 @@ def _blocks(path: Path) -> Iterator[Samples]:
     """A file's blocks, shape (2, frames)."""
     for block in soundfile.blocks(path, BLOCK_FRAMES, dtype="float32", always_2d=True):
         yield block.T
-
-
-def _measure(blocks: Callable[[], Iterator[Samples]]) -> tuple[float, float]:
-    loudness, peak = LoudnessMeter(SAMPLE_RATE, 2), TruePeakMeter(2)
-    for block in blocks():
-        loudness.add(block)
-        peak.add(block)
-    return loudness.integrated_lufs(), peak.true_peak_dbtp()
 
 
 def _level(role: Role, path: Path, pan: float) -> StemLevel:
@@ -110,8 +101,9 @@ def _sum_to_bus(
     bus: Path,
     frames: int,
     options: MixOptions,
-) -> None:
-    room = _Room(options)
+) -> float:
+    """Write the stems and their sum with the room; gives the sum's loudness in LUFS."""
+    room, meter = _Room(options), LoudnessMeter(SAMPLE_RATE, 2)
     with sound_file_errors(), ExitStack() as stack:
         readers = {role: stack.enter_context(soundfile.SoundFile(path)) for role, path in raw.items()}
         writers = {
@@ -129,7 +121,10 @@ def _sum_to_bus(
                 writers[role].write(np.clip(block, -1.0, 1.0).T)
                 total += block
                 send += block * (0.25 if role == "bass" else 1.0)
-            mix.write((total + room.wet(send)).T)
+            total += room.wet(send)
+            meter.add(total)
+            mix.write(total.T)
+    return meter.integrated_lufs()
 
 
 class _Room:
