@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,3 +203,36 @@ def _samples(synth: Any, frames: int) -> Samples:
 
 def _voices(synth: Any) -> int:
     return int(_library().fluid_synth_get_active_voice_count(synth.synth))
+
+
+def play_keys(
+    sf2: Path,
+    role: Role,
+    keys: Iterable[int],
+    *,
+    seconds: float,
+    velocity: int = 100,
+    hold_s: float | None = None,
+    then: int | None = None,
+    after_s: float = 0.0,
+) -> Iterator[tuple[int, Samples]]:
+    """Play keys one by one and give each with its sound, left channel, shape (frames,): how instruments are measured.
+
+    A key is held for `hold_s` (the whole of `seconds` by default); `then` is a key struck `after_s` later.
+
+    Raises:
+        InstrumentError: the SF2 cannot be loaded.
+        EngineError: libfluidsynth is not installed.
+    """
+    for key in keys:
+        with _synth(sf2, role, 1) as synth:
+            moments = sorted({round(t * SAMPLE_RATE) for t in (0.0, hold_s or seconds, after_s, seconds) if t <= seconds})
+            pieces = []
+            synth.noteon(0, key, velocity)
+            for start, end in zip(moments, moments[1:], strict=False):
+                if hold_s is not None and start == round(hold_s * SAMPLE_RATE):
+                    synth.noteoff(0, key)
+                if then is not None and start == round(after_s * SAMPLE_RATE):
+                    synth.noteon(0, then, velocity)
+                pieces.append(_samples(synth, end - start)[:, 0])
+            yield key, np.concatenate(pieces)

@@ -1,0 +1,71 @@
+"""The two pitch trackers, against the truth and against librosa's pyin."""
+
+import numpy as np
+import pytest
+
+from phase2_music.instruments.pitch import (
+    cents_between,
+    comb_pitch,
+    hz_to_key,
+    judge_pitch,
+    key_to_hz,
+    yin_pitch,
+    yin_track,
+)
+
+RATE = 44100
+
+
+def harmonic(f_hz: float, noise: float = 0.1, seconds: float = 0.8) -> np.ndarray:
+    rng = np.random.default_rng(round(f_hz))
+    t = np.arange(int(RATE * seconds)) / RATE
+    count = max(1, int(min(40, 15000 / f_hz)))
+    phases = rng.uniform(0, 2 * np.pi, count)
+    wave = sum(np.sin(2 * np.pi * f_hz * k * t + phases[k - 1]) / k**1.2 for k in range(1, count + 1))
+    return wave + noise * rng.standard_normal(len(t))
+
+
+@pytest.mark.parametrize("key", range(28, 97, 4))
+def test_both_trackers_find_a_noisy_tone_within_three_cents(key: int) -> None:
+    f = key_to_hz(key) * 1.003
+    wave = harmonic(f)
+    assert abs(cents_between(yin_pitch(wave, RATE), f)) < 3
+    assert abs(cents_between(comb_pitch(wave, RATE), f)) < 0.5
+
+
+def test_trackers_follow_a_missing_fundamental() -> None:
+    t = np.arange(RATE) / RATE
+    wave = sum(np.sin(2 * np.pi * 110 * k * t) for k in (2, 3, 4, 5, 6, 7))
+    assert abs(cents_between(yin_pitch(wave, RATE), 110)) < 3
+    assert abs(cents_between(comb_pitch(wave, RATE), 110)) < 3
+
+
+def test_silence_has_no_pitch() -> None:
+    assert yin_pitch(np.zeros(RATE), RATE) is None
+    assert comb_pitch(np.zeros(RATE), RATE) is None
+    assert not judge_pitch(np.zeros(RATE), RATE).pitched
+
+
+def test_noise_and_a_glide_are_unpitched_a_tone_is_pitched() -> None:
+    t = np.arange(RATE) / RATE
+    glide = np.sin(2 * np.pi * 300 * (2**t - 1) / np.log(2))
+    assert not judge_pitch(np.random.default_rng(0).standard_normal(RATE), RATE).pitched
+    assert not judge_pitch(glide, RATE).pitched
+    found = judge_pitch(harmonic(311.0), RATE)
+    assert found.pitched
+    assert found.f0_hz == pytest.approx(311.0, rel=0.001)
+
+
+def test_voicing_agrees_with_pyin() -> None:
+    librosa = pytest.importorskip("librosa")
+    rng = np.random.default_rng(3)
+    for level in (0.0, 0.3, 1.0, 30.0):
+        wave = harmonic(220.0, 0.0, 1.0) + level * rng.standard_normal(RATE)
+        ours = float(np.mean(yin_track(wave, RATE).voiced_probability))
+        _, _, theirs = librosa.pyin(wave, fmin=60, fmax=1000, sr=RATE, frame_length=4096)
+        assert (ours >= 0.5) == (float(np.mean(theirs)) >= 0.5)
+
+
+def test_keys_and_hertz_are_inverse() -> None:
+    assert key_to_hz(69) == 440.0
+    assert hz_to_key(key_to_hz(41.5)) == pytest.approx(41.5)
