@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,7 @@ class EngineInfo:
 class EngineEntry:
     """One row of a stage's table.
 
-    `target` is "package.module:Class"; the class takes one optional string, the argument after the colon of
+    `target` is "package.module:Class"; the class takes nothing, or one string: the argument after the colon of
     "name:argument" on the command line. `extra` names the pip extra that brings its packages ("" for none), `summary` says
     in one line what it does and what it cannot.
     """
@@ -68,7 +69,7 @@ class EngineTable:
         """Import an engine and make it.
 
         Raises:
-            UsageError: no such engine.
+            UsageError: no such engine, or its argument is missing or one too many.
             EngineError: a package that it needs is not installed.
         """
         name, argument = self.check(spec)
@@ -79,6 +80,8 @@ class EngineTable:
         except ImportError as error:
             raise EngineError(self._missing(name, entry, error)) from error
         make = getattr(module, class_name)
+        if argument and not inspect.signature(make).parameters:
+            raise UsageError(f"{self.stage} engine {name!r} takes no argument: write {name}")
         return make(argument) if argument else make()
 
     def problem(self, name: str) -> str | None:

@@ -76,13 +76,17 @@ class TruePeakMeter:
     def add(self, block: Samples) -> None:
         """Take the next block, shape (channels, frames)."""
         joined = np.concatenate([self._tail, block], axis=1)
-        self._peak = max(self._peak, float(_inter_sample_peaks(joined, self._peak).max(initial=0.0)))
+        self._peak = max(self._peak, self._inner_peak(joined))
         self._tail = joined[:, -2 * _CONTEXT :]
 
     def true_peak_dbtp(self) -> float:
         """Largest true peak so far in dBTP, -inf for silence."""
         end = np.concatenate([self._tail, np.zeros_like(self._tail)], axis=1)
-        return to_db(max(self._peak, float(_inter_sample_peaks(end, self._peak).max(initial=0.0))))
+        return to_db(max(self._peak, self._inner_peak(end)))
+
+    def _inner_peak(self, joined: Samples) -> float:
+        # Near the edges the filter would hear a step that the sound does not have: those frames wait for their neighbours.
+        return float(_inter_sample_peaks(joined, self._peak)[_CONTEXT:-_CONTEXT].max(initial=0.0))
 
 
 def _inter_sample_peaks(samples: Samples, threshold: float) -> Samples:
@@ -159,7 +163,7 @@ def peak_gain(samples: Samples, ceiling: float, half: int) -> Samples | None:
     peak = np.maximum(between, np.concatenate([between[:1], between[:-1]]))
     if peak.max(initial=0.0) <= ceiling:
         return None
-    required = np.minimum(1.0, ceiling / np.maximum(peak, 1e-12)) * 0.9995
+    required = np.where(peak > ceiling, 0.9995 * ceiling / np.maximum(peak, 1e-12), 1.0)
     padded = np.pad(required, half, mode="edge")
     span = 2 * half + 1
     lowest = ndimage.minimum_filter1d(padded, span, mode="nearest")

@@ -7,7 +7,6 @@ reader never meets half a file and a run that was killed leaves only files that 
 import errno
 import hashlib
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -74,7 +73,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise translate_os_error(error, path) from error
     finally:
@@ -90,11 +89,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         if path.exists():
             old = _temporary(path)
-            os.replace(path, old)
-            os.replace(temporary, path)
+            path.replace(old)
+            temporary.replace(path)
             _remove(old)
         else:
-            os.replace(temporary, path)
+            temporary.replace(path)
     except OSError as error:
         raise translate_os_error(error, path) from error
     finally:

@@ -27,6 +27,12 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of a musician's work, not of the alphabet
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:  # click would print an empty line of its own
+            raise PhotoneError("interrupted: the same command goes on where it stopped") from interrupt
+
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="photone")
@@ -223,7 +229,9 @@ def effects(scene: Path, out: Path, effects: str | None, seed: int, as_json: boo
 
 @app.command()
 @click.argument("sound", type=PATH)
-@click.option("--role", type=click.Choice(["keyboard", "bass", "guitar", "drums"]), required=True, help="What to build.")
+@click.option(
+    "--role", type=click.Choice(["keyboard", "bass", "guitar", "drums"]), required=True, help="What to build."
+)
 @click.option("--out", type=PATH, required=True, help="Folder for the instrument.")
 @_engine_options("timbre")
 @click.option("--name", help="Name of the instrument; the file's by default.")
@@ -407,8 +415,6 @@ def main() -> None:
         _fail(str(error), error.exit_status, debug)
     except click.ClickException as error:
         _fail(error.format_message() + _hint(error), 2, debug)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted: the same command goes on where it stopped", 1, debug)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

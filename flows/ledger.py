@@ -71,9 +71,7 @@ class Ledger:
             self._record(name, work())
         elapsed = round(time.perf_counter() - began, 3)
         previous = next((stage for stage in self.run.stages if stage.name == name), None)
-        stage = Stage(
-            name=name, elapsed_s=previous.elapsed_s if done and previous else elapsed, cached=done, key=key
-        )
+        stage = Stage(name=name, elapsed_s=previous.elapsed_s if done and previous else elapsed, cached=done, key=key)
         self._touched.add(name)
         self._update(stages=_replaced(self.run.stages, stage))
         return done

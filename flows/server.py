@@ -38,7 +38,6 @@ def server_environment(url: str, home: Path) -> dict[str, str]:
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
     }
 
@@ -54,9 +53,13 @@ def running_server() -> Iterator[str]:
         EngineError: the server that PREFECT_API_URL names does not answer, or none can be started.
         OutputError: .prefect/ cannot be written to.
     """
+    # Logs go to the server, where the UI shows them; the terminal gets our one line.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     named = os.environ.get("PREFECT_API_URL")
     if named and not healthy(named):
-        raise EngineError(f"{named}: no Prefect server answers there: start it, or unset PREFECT_API_URL", retryable=True)
+        raise EngineError(
+            f"{named}: no Prefect server answers there: start it, or unset PREFECT_API_URL", retryable=True
+        )
     url = named or (DEFAULT_URL if healthy(DEFAULT_URL) else None)
     if url:
         os.environ.setdefault("PREFECT_API_URL", url)

@@ -41,6 +41,7 @@ from schemas.song import Song
 Report = Callable[[str], None]
 """Told the name of each stage as it begins."""
 
+_TABLES = {"vision": VISION_ENGINES, "effects": EFFECTS_ENGINES, "timbre": TIMBRE_ENGINES}
 # Raised when a stage's result changes without its inputs changing: old results are then made again.
 _VERSIONS = {"picture": 1, "scene": 1, "effects": 1, "casting": 1, "instrument": 1, "song": 1}
 
@@ -70,11 +71,12 @@ def check_options(options: MakeOptions) -> None:
 
     Raises:
         UsageError: an unknown engine.
+        EngineError: an engine cannot run here.
+        SceneError: the sidecar's scene is not valid.
         ScoreError: an unknown or unreadable score.
     """
-    VISION_ENGINES.check(options.vision)
-    EFFECTS_ENGINES.check(options.effects)
-    TIMBRE_ENGINES.check(options.timbre)
+    for stage, table in _TABLES.items():
+        table.load(getattr(options, stage))
     read_score(find_score(options.score))
 
 
@@ -209,17 +211,9 @@ def song_stage(ledger: Ledger, score: str, preview_s: float | None) -> Path:
     return out
 
 
-def engine_record(info: EngineInfo) -> EngineRecord:
-    """An engine's facts as documents hold them."""
-    return EngineRecord(
-        name=info.name, version=info.version, weights_sha256=info.weights_sha256, options=dict(info.options)
-    )
-
-
 def note_engines(ledger: Ledger, options: MakeOptions) -> None:
     """Write into the manifest which engines make this run."""
-    tables = {"vision": VISION_ENGINES, "effects": EFFECTS_ENGINES, "timbre": TIMBRE_ENGINES}
-    records = {stage: engine_record(table.load(getattr(options, stage)).info) for stage, table in tables.items()}
+    records = {stage: EngineRecord.of(table.load(getattr(options, stage)).info) for stage, table in _TABLES.items()}
     ledger.note(engines=Engines(**records))
 
 

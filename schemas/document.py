@@ -77,13 +77,17 @@ def read_json(path: Path, error_class: type[PhotoneError]) -> Any:
         error_class: the file is missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise error_class(f"{path}: no such file: check the path") from error
     except (OSError, UnicodeDecodeError) as error:
         raise error_class(f"{path}: cannot be read ({error}): check the file") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not a JSONDecodeError alone: a number may be too long for Python
         raise error_class(f"{path}: not JSON ({error}): mend or remove the file") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 @cache
@@ -94,11 +98,18 @@ def _validator(schema_name: str) -> Any:
 
 def schema_problem(schema_name: str, value: Any) -> str | None:
     """The first thing in `value` that breaks an exported schema, with its place, or None."""
-    errors = sorted(_validator(schema_name).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    try:
+        errors = sorted(
+            _validator(schema_name).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
+        )
+    except RecursionError:
+        return "document: nested too deeply: mend or remove it"
     if not errors:
         return None
-    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in errors[0].absolute_path).lstrip(".")
-    return f"{place or 'document'}: {errors[0].message[:300]}"
+    # Of a value that may be null ("not valid under any of the given schemas"), what is wrong with it when it is not null.
+    first = jsonschema.exceptions.best_match(errors[:1])
+    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first.absolute_path).lstrip(".")
+    return f"{place or 'document'}: {first.message[:300]}"
 
 
 def first_problem(error: ValidationError) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
+from core.engines import EngineInfo
 from schemas.document import Document, Part, Role
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -18,6 +19,11 @@ class EngineRecord(Part):
     version: str
     weights_sha256: Sha256 | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, info: EngineInfo) -> Self:
+        """An engine's facts as documents hold them."""
+        return cls(name=info.name, version=info.version, weights_sha256=info.weights_sha256, options=dict(info.options))
 
 
 class Prompt(Part):

@@ -21,8 +21,9 @@ Phrase = Annotated[str, Field(min_length=1, max_length=120)]
 
 # Sounds that people make with their voices stay out: the effects engines must never be asked for them.
 _HUMAN_VOICE = re.compile(
-    r"\b(speech|speak\w*|talk\w*|conversation\w*|voices?|vocals?|laugh\w*|giggl\w*|cry|cries|crying|sob\w*|weep\w*"
-    r"|shout\w*|scream\w*|yell\w*|chatter of (?:people|voices)|people chattering|singing|singers?|whispering people)\b",
+    r"\b(speech|speak(?:s|ing)?|talk(?:s|ed|ing)?|conversation\w*|voices?|vocals?|laugh\w*|giggl\w*|cry|cries|crying"
+    r"|sob(?:s|bed|bing)?|weep(?:s|ing)?|shout\w*|scream\w*|yell(?:s|ed|ing)?|chatter of (?:people|voices)"
+    r"|people chattering|singing|singers?|whispering people)\b(?! (?:bowl|drum|willow)s?\b)",
     re.IGNORECASE,
 )
 _NOT_HUMAN = re.compile(r"\b(birds?|gulls?|seagulls?|crows?|insects?|frogs?|animals?)\b", re.IGNORECASE)

@@ -7,7 +7,7 @@ EFFECTS_ENGINES = EngineTable(
     {
         "foley": EngineEntry(
             "phase1_sound.effects.engines.foley.engine:Foley",
-            "physically informed synthesis of impacts, friction, liquids, air and fire; knows materials and gestures, not words",
+            "physically informed synthesis of materials and gestures; knows a table of them, not every word",
         ),
     },
 )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from core.audio import SAMPLE_RATE, Audio, write_audio
-from core.engines import EngineInfo
 from core.loudness import loudness_lufs, normalise_loudness
 from core.manifest import prepare_folder, sha256_file
 from core.seeds import derive_seed
@@ -87,25 +86,16 @@ def make_effects(
         effects.append(_finish(planned, result, engine, out))
         if on_progress:
             on_progress(len(effects), len(plan))
-    document = Effects(scene_sha256=scene_sha256, engine=engine_record(engine.info), seed=seed, effects=effects)
+    document = Effects(scene_sha256=scene_sha256, engine=EngineRecord.of(engine.info), seed=seed, effects=effects)
     document.write(out / DOCUMENT)
     remove_stale(out, {effect.file for effect in effects})
     return document
 
 
-def engine_record(info: EngineInfo) -> EngineRecord:
-    """An engine's description as documents hold it."""
-    return EngineRecord(**{**asdict(info), "options": dict(info.options)})
-
-
 def kept_variants(scene: Scene) -> list[tuple[SoundSource, Variant]]:
-    """Variants with a confidence of at least 0.7; if those are fewer than 5, the best 5, in their order."""
-    pairs = scene.variants
-    kept = [pair for pair in pairs if pair[1].confidence >= STUDENT_CONFIDENCE]
-    if len(kept) >= MIN_VARIANTS:
-        return kept
-    best = sorted(range(len(pairs)), key=lambda index: -pairs[index][1].confidence)[:MIN_VARIANTS]
-    return [pairs[index] for index in sorted(best)]
+    """Variants with a confidence of at least 0.7; where those are fewer than 5, all variants."""
+    kept = [pair for pair in scene.variants if pair[1].confidence >= STUDENT_CONFIDENCE]
+    return kept if len(kept) >= MIN_VARIANTS else scene.variants
 
 
 def plan_effects(scene: Scene, seed: int) -> list[Planned]:

@@ -156,7 +156,9 @@ def _melodic(
     kept = [sample for sample in tuned if sample.in_tune] if can_tune else tuned
     left_out = [sample.key for sample in tuned if sample not in kept]
     if not kept:
-        raise InstrumentError(f"{request.file}: no key of the {request.role} could be built in tune: choose another sound")
+        raise InstrumentError(
+            f"{request.file}: no key of the {request.role} could be built in tune: choose another sound"
+        )
     off = [float(np.mean(np.abs(s.off_cents))) for s in kept if s.off_cents is not None]
     verified = Verified(
         notes=len(kept),
@@ -188,7 +190,7 @@ def _document(
             "name": f"{request.name} {request.role}",
             "source_effect": source,
             "pitched": source.pitched,
-            "timbre": EngineRecord(**dataclasses.asdict(info)),
+            "timbre": EngineRecord.of(info),
             "seed": request.seed,
             "character": request.character,
             "method": method,
@@ -251,9 +253,7 @@ def _from_note(key: int, note: Note, target_hz: float) -> _Sample:
     return _measured(key, note.samples, tune_cents, (note.loop_start, note.loop_end), target_hz)
 
 
-def _measured(
-    key: int, samples: Samples, tune_cents: float, loop: tuple[int, int] | None, target_hz: float
-) -> _Sample:
+def _measured(key: int, samples: Samples, tune_cents: float, loop: tuple[int, int] | None, target_hz: float) -> _Sample:
     """Ask both trackers how far from the key the sample will sound: in its first second (less 30 ms) and in its loop."""
     parts = [samples[round(0.03 * SAMPLE_RATE) : round(1.03 * SAMPLE_RATE)]]
     if loop:
@@ -332,7 +332,12 @@ def _write(instrument: Instrument, samples: list[_Sample], spec: RoleSpec, out: 
 def _sf2(instrument: Instrument, samples: list[_Sample], spec: RoleSpec) -> bytes:
     sf2_samples = [
         Sf2Sample(
-            _file_name(instrument.role, s.key).removesuffix(".wav"), s.samples, SAMPLE_RATE, s.key, round(s.tune_cents), s.loop
+            _file_name(instrument.role, s.key).removesuffix(".wav"),
+            s.samples,
+            SAMPLE_RATE,
+            s.key,
+            round(s.tune_cents),
+            s.loop,
         )
         for s in samples
     ]
@@ -353,4 +358,3 @@ def _zone_generators(zone: Zone) -> Generators:
     if zone.exclusive_class:
         generators["exclusiveClass"] = zone.exclusive_class
     return generators
-

@@ -70,14 +70,18 @@ def _bar(key: int, name: str, hz: float, body_s: float, cls: int = 0) -> Piece:
     )  # fmt: skip
 
 
-def _cymbal(key: int, name: str, lo_hz: float, grain_s: float, level_db: float, cls: int = 0, body: float = 0.1) -> Piece:
+def _cymbal(
+    key: int, name: str, lo_hz: float, grain_s: float, level_db: float, cls: int = 0, body: float = 0.1
+) -> Piece:
     return Piece(
         key, name, body=body, body_hz=lo_hz * 0.35, body_s=grain_s * 0.6, modes=PLATE, grain=1.0, lo_hz=lo_hz,
         hi_hz=16000.0, grain_s=grain_s, onset=0.3, onset_ratio=2.0, level_db=level_db, exclusive_class=cls,
     )  # fmt: skip
 
 
-def _shaker(key: int, name: str, lo_hz: float, grain_s: float, bursts: int = 1, burst_s: float = 0.03, cls: int = 0) -> Piece:
+def _shaker(
+    key: int, name: str, lo_hz: float, grain_s: float, bursts: int = 1, burst_s: float = 0.03, cls: int = 0
+) -> Piece:
     return Piece(
         key, name, grain=1.0, lo_hz=lo_hz, hi_hz=14000.0, grain_s=grain_s, onset=0.2, onset_ratio=2.0, bursts=bursts,
         burst_s=burst_s, level_db=-8.0, exclusive_class=cls,

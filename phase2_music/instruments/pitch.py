@@ -103,7 +103,7 @@ def _normalised_difference(frames: Floats, lags: int) -> Floats:
 
 
 def _first_deep_trough(row: Floats, shortest: int) -> tuple[float, float]:
-    """Lag (with fraction, 0 for none) and depth of the first trough nearly as deep as the deepest, or under YIN's threshold of 0.15."""
+    """Lag (with fraction, 0 for none) and depth of the first trough nearly as deep as the deepest, or under 0.15."""
     inner = row[1:-1]
     troughs = np.flatnonzero((inner < row[:-2]) & (inner <= row[2:])) + 1
     troughs = troughs[troughs >= shortest]

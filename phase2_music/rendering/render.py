@@ -102,6 +102,4 @@ def _score_record(score: Score) -> ScoreRecord:
     tracks = [
         ScoreTrack(name=t.name, program=t.program, is_drum=t.is_drum, role=t.role, notes=t.notes) for t in score.tracks
     ]
-    return ScoreRecord(
-        file=score.path.name, sha256=score.sha256, duration_s=round(score.duration_s, 3), tracks=tracks
-    )
+    return ScoreRecord(file=score.path.name, sha256=score.sha256, duration_s=round(score.duration_s, 3), tracks=tracks)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,7 @@ def _play(synth: Any, request: StemRequest) -> Iterator[Samples]:
         yield block
 
 
-def _timeline(
-    tracks: Sequence[Track], start_s: float, end_s: float
-) -> list[tuple[int, int, ScoreEvent]]:
+def _timeline(tracks: Sequence[Track], start_s: float, end_s: float) -> list[tuple[int, int, ScoreEvent]]:
     """Events of all tracks as (frame on the grid, channel, event), in playing order.
 
     Controllers before the window are sent at its start, so a preview from the middle sounds as the middle does.
@@ -148,7 +147,11 @@ def _library() -> Any:
             ("loff", integer, 1), ("lincr", integer, 1), ("rout", pointer, 1), ("roff", integer, 1), ("rincr", integer, 1),
         )  # fmt: skip
         fluidsynth.fluid_synth_set_interp_method = fluidsynth.cfunc(
-            "fluid_synth_set_interp_method", integer, ("synth", pointer, 1), ("chan", integer, 1), ("method", integer, 1)
+            "fluid_synth_set_interp_method",
+            integer,
+            ("synth", pointer, 1),
+            ("chan", integer, 1),
+            ("method", integer, 1),
         )
         set_log = fluidsynth.cfunc(
             "fluid_set_log_function", pointer, ("level", integer, 1), ("fun", pointer, 1), ("data", pointer, 1)
@@ -183,7 +186,7 @@ def _synth(sf2: Path, role: Role, channels: int) -> Iterator[Any]:
     synth = library.Synth(gain=0.5, samplerate=float(SAMPLE_RATE), channels=max(16, channels), **settings)
     try:
         library.fluid_synth_set_interp_method(synth.synth, -1, _INTERPOLATION_7TH_ORDER)
-        font = synth.sfload(str(sf2)) if sf2.is_file() else -1
+        font = synth.sfload(str(sf2)) if _is_sf2(sf2) else -1
         if font < 0:
             raise InstrumentError(f"{sf2}: not an SF2 that FluidSynth loads: build the instrument again")
         spec = ROLE_SPECS[role]
@@ -192,6 +195,15 @@ def _synth(sf2: Path, role: Role, channels: int) -> Iterator[Any]:
         yield synth
     finally:
         synth.delete()
+
+
+def _is_sf2(path: Path) -> bool:
+    """Whether a file begins as an SF2 does: anything else would go to a DLS reader that writes to standard error."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"sfbk"
 
 
 def _samples(synth: Any, frames: int) -> Samples:
@@ -226,10 +238,12 @@ def play_keys(
     """
     for key in keys:
         with _synth(sf2, role, 1) as synth:
-            moments = sorted({round(t * SAMPLE_RATE) for t in (0.0, hold_s or seconds, after_s, seconds) if t <= seconds})
+            moments = sorted(
+                {round(t * SAMPLE_RATE) for t in (0.0, hold_s or seconds, after_s, seconds) if t <= seconds}
+            )
             pieces = []
             synth.noteon(0, key, velocity)
-            for start, end in zip(moments, moments[1:], strict=False):
+            for start, end in pairwise(moments):
                 if hold_s is not None and start == round(hold_s * SAMPLE_RATE):
                     synth.noteoff(0, key)
                 if then is not None and start == round(after_s * SAMPLE_RATE):

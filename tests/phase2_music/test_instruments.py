@@ -31,7 +31,13 @@ def played_cents(sf2: Path, role: str, keys: range) -> list[tuple[int, float, fl
     for key, sound in play_keys(sf2, role, keys, seconds=1.0):
         steady = sound[1500:]
         f = key_to_hz(key)
-        found.append((key, cents_between(yin_pitch(steady, SAMPLE_RATE) or 1, f), cents_between(comb_pitch(steady, SAMPLE_RATE) or 1, f)))
+        found.append(
+            (
+                key,
+                cents_between(yin_pitch(steady, SAMPLE_RATE) or 1, f),
+                cents_between(comb_pitch(steady, SAMPLE_RATE) or 1, f),
+            )
+        )
     return found
 
 
@@ -193,7 +199,11 @@ def test_timecents() -> None:
 def test_sfz_says_what_the_document_says(noise_band: Path, role: str) -> None:
     text = (noise_band / role / f"{role}.sfz").read_text()
     document = Instrument.read(noise_band / role / "instrument.json")
-    regions = [dict(pair.split("=", 1) for pair in line.split()[1:]) for line in text.splitlines() if line.startswith("<region>")]
+    regions = [
+        dict(pair.split("=", 1) for pair in line.split()[1:])
+        for line in text.splitlines()
+        if line.startswith("<region>")
+    ]
     assert len(regions) == len(document.zones)
     for region, zone in zip(regions, document.zones, strict=True):
         assert set(region) <= set(OPCODES)

@@ -1,0 +1,131 @@
+"""The tracked run: a real Prefect server, a real flow, and no server left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.server import running_server
+
+REPOSITORY = Path(__file__).parents[2]
+SERVER_SETTINGS = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_SERVER_EPHEMERAL_ENABLED")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for this file, with its database in a folder of its own."""
+    before = dict(os.environ)
+    here = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("workspace"))
+    try:
+        with running_server() as url:
+            yield url
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "lake.png"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def photone(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        timeout=200,
+        check=False,
+    )
+
+
+def ask(url: str, path: str, body: dict[str, object]) -> list[dict[str, object]]:
+    request = urllib.request.Request(
+        f"{url}/{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def test_a_tracked_run_uses_the_running_server_and_makes_the_same_bytes(
+    server: str, picture: Path, tmp_path: Path
+) -> None:
+    tracked = photone("make", picture, "--track", "--out", tmp_path / "a", "--preview", "2", PREFECT_API_URL=server)
+    assert tracked.returncode == 0, tracked.stderr
+    assert f"tracked at {server}" in tracked.stderr
+    plain = photone("make", picture, "--out", tmp_path / "b", "--preview", "2")
+    assert plain.returncode == 0, plain.stderr
+    for name in ("scene.json", "instruments/bass/bass.sf2", "songs/canon/song.wav"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    run = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert not any(stage["cached"] for stage in run["stages"])
+    names = {str(found["name"]): found for found in ask(server, "flow_runs/filter", {})}
+    flow_run = next(found for name, found in names.items() if name.startswith(str(picture)))
+    assert flow_run["state_type"] == "COMPLETED"
+    tasks = ask(server, "task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [flow_run["id"]]}}})
+    found = {re.sub(r"-[0-9a-f]{3}$", "", str(task["name"])) for task in tasks}
+    assert found == {"picture", "scene", "effects", "casting", "instruments", "song"}
+    assert {task["state_type"] for task in tasks} == {"COMPLETED"}
+
+
+def test_a_bad_picture_fails_the_flow_with_our_line(server: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    result = photone("make", tmp_path / "bad.jpg", "--track", "--out", tmp_path / "run", PREFECT_API_URL=server)
+    assert result.returncode == 2
+    assert "photone: " in result.stderr
+    assert "bad.jpg" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_swap_flow_plays_another_score(server: str, picture: Path, tmp_path: Path) -> None:
+    assert photone("make", picture, "--out", tmp_path / "run", "--preview", "1").returncode == 0
+    code = (
+        "import asyncio; from flows.tracked import swap_score;"
+        f"print(asyncio.run(swap_score({str(tmp_path / 'run')!r}, 'gymnopedie', 1.0)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PREFECT_API_URL": server},
+        check=True,
+    )
+    assert result.stdout.strip().endswith("songs/gymnopedie")
+    assert (tmp_path / "run" / "songs" / "gymnopedie" / "song.wav").is_file()
+
+
+def test_a_named_server_that_does_not_answer_is_an_error(picture: Path, tmp_path: Path) -> None:
+    result = photone("make", picture, "--track", "--out", tmp_path / "run", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert result.returncode == 1
+    assert result.stderr.startswith("photone: http://127.0.0.1:9/api: no Prefect server answers there")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_server_that_is_started_is_stopped(server: str) -> None:
+    # `server` was started by the fixture on its own; a second one must end with its block.
+    before = {key: os.environ.pop(key) for key in SERVER_SETTINGS if key in os.environ}
+    try:
+        with running_server() as url:
+            assert url != server
+            process_port = url.split(":")[-1].split("/")[0]
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(f"http://127.0.0.1:{process_port}/api/health", timeout=2)
+    finally:
+        os.environ.update(before)

@@ -1,0 +1,58 @@
+"""Casting: every role filled, nobody twice while others wait, the scene's own wishes first."""
+
+import numpy as np
+import pytest
+from conftest import noise, tone
+
+from core.audio import SAMPLE_RATE, Audio
+from core.errors import AudioError
+from phase2_music.instruments.casting import Candidate, Traits, cast, traits_of
+from schemas.document import ROLES, Role
+
+MIDDLING = Traits(pitched=0.3, register_key=70, attack_s=0.05, sustain=0.5, onset_share=0.3, brightness=0.3)
+
+
+def candidate(number: int, hint: Role | None = None, confidence: float = 0.8, traits: Traits = MIDDLING) -> Candidate:
+    return Candidate(number, f"effect {number}", hint, confidence, traits)
+
+
+def test_the_scenes_wishes_win() -> None:
+    pool = [candidate(1, "drums"), candidate(2, "guitar"), candidate(3, "bass"), candidate(4, "keyboard"), candidate(5)]
+    assert {c.role: c.candidate.number for c in cast(pool)} == {"keyboard": 4, "bass": 3, "guitar": 2, "drums": 1}
+
+
+def test_every_role_is_filled_and_none_doubled_while_effects_are_left() -> None:
+    choices = cast([candidate(n, "bass") for n in range(1, 7)])
+    assert sorted(c.role for c in choices) == sorted(ROLES)
+    assert len({c.candidate.number for c in choices}) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_with_too_few_effects_each_is_used_before_one_is_used_again(count: int) -> None:
+    choices = cast([candidate(n) for n in range(1, count + 1)])
+    assert len(choices) == 4
+    assert len({c.candidate.number for c in choices}) == count
+    assert sum("used again" in c.reason for c in choices) == 4 - count
+
+
+def test_without_wishes_the_sound_decides() -> None:
+    t = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    rng = np.random.default_rng(1)
+    click = Audio(rng.standard_normal(len(t)) * np.exp(-60 * t), SAMPLE_RATE)
+    rumble = Audio(np.convolve(rng.standard_normal(len(t)), np.hanning(400), "same") * 0.01, SAMPLE_RATE)
+    sounds = {1: click, 2: rumble, 3: tone(660.0, decay=0.2), 4: tone(900.0, decay=5.0), 5: noise()}
+    pool = [candidate(n, None, 0.5, traits_of(sound)) for n, sound in sounds.items()]
+    choices = {c.role: c.candidate.number for c in cast(pool)}
+    assert choices["drums"] == 1
+    assert choices["bass"] == 2
+    assert {choices["keyboard"], choices["guitar"]} == {3, 4}
+
+
+def test_a_reason_is_given_for_each_choice() -> None:
+    for choice in cast([candidate(n) for n in range(1, 6)]):
+        assert choice.reason
+
+
+def test_traits_of_silence_are_refused() -> None:
+    with pytest.raises(AudioError, match="silent"):
+        traits_of(Audio(np.zeros(100), SAMPLE_RATE))

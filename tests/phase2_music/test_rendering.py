@@ -1,0 +1,249 @@
+"""Scores and songs as a listener meets them: the right notes, in time, at the right loudness."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.audio import SAMPLE_RATE, Audio
+from core.errors import InstrumentError, ScoreError
+from core.loudness import loudness_lufs, true_peak_dbtp
+from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz
+from phase2_music.rendering.mixing import pan_gains
+from phase2_music.rendering.render import RenderOptions, find_band, render_song
+from phase2_music.rendering.score import read_score, role_of_program
+from phase2_music.rendering.synth import render_stems
+from phase2_music.scores import find_score
+from schemas.song import Song
+
+
+def write_midi(path: Path, *tracks: list[mido.Message | mido.MetaMessage], ticks: int = 480) -> Path:
+    midi = mido.MidiFile(ticks_per_beat=ticks)
+    for messages in tracks:
+        midi.tracks.append(mido.MidiTrack([*messages, mido.MetaMessage("end_of_track", time=0)]))
+    midi.save(path)
+    return path
+
+
+def notes(*keys: int, channel: int = 0, program: int = 0, velocity: int = 90, ticks: int = 480) -> list[mido.Message]:
+    messages: list[mido.Message] = [mido.Message("program_change", channel=channel, program=program)]
+    for key in keys:
+        messages.append(mido.Message("note_on", channel=channel, note=key, velocity=velocity))
+        messages.append(mido.Message("note_off", channel=channel, note=key, time=ticks))
+    return messages
+
+
+def stem(score: Path, band: Path, folder: Path, role: str = "keyboard") -> np.ndarray:
+    parsed = read_score(score)
+    folder.mkdir()
+    paths = render_stems(parsed, find_band(band).sf2, folder, 0.0, parsed.duration_s)
+    return soundfile.read(paths[role], dtype="float32")[0]  # type: ignore[index]
+
+
+def onset_s(samples: np.ndarray, after_s: float = 0.0) -> float:
+    level = np.abs(samples).max(axis=1)
+    start = round(after_s * SAMPLE_RATE)
+    return (start + int(np.argmax(level[start:] > 0.02 * level.max()))) / SAMPLE_RATE
+
+
+def test_programs_map_to_the_four_roles() -> None:
+    wanted = {
+        0: "keyboard",
+        19: "keyboard",
+        24: "guitar",
+        30: "guitar",
+        32: "bass",
+        39: "bass",
+        43: "bass",
+        48: "keyboard",
+    }
+    wanted |= {58: "bass", 65: "guitar", 73: "guitar", 81: "guitar", 87: "bass", 89: "keyboard", 105: "guitar"}
+    assert {program: role_of_program(program, False) for program in wanted} == wanted
+    assert role_of_program(0, True) == "drums"
+    assert {role_of_program(program, False) for program in range(128)} == {"keyboard", "bass", "guitar"}
+
+
+def test_notes_sound_at_their_pitch_and_time(tmp_path: Path, noise_band: Path) -> None:
+    score = write_midi(tmp_path / "a.mid", [mido.Message("note_on", note=69, velocity=0, time=480), *notes(69, 72)])
+    samples = stem(score, noise_band, tmp_path / "out")
+    assert onset_s(samples) == pytest.approx(0.5, abs=0.004)
+    for start, key in ((0.5, 69), (1.0, 72)):
+        part = samples[round((start + 0.05) * SAMPLE_RATE) : round((start + 0.48) * SAMPLE_RATE), 0]
+        assert abs(cents_between(comb_pitch(part, SAMPLE_RATE), key_to_hz(key))) < 10
+
+
+def test_a_tempo_change_moves_the_notes(tmp_path: Path, noise_band: Path) -> None:
+    tempo = [mido.MetaMessage("set_tempo", tempo=500000), mido.MetaMessage("set_tempo", tempo=1000000, time=480)]
+    hit = [
+        mido.Message("note_on", channel=9, note=38, velocity=99, time=960),
+        mido.Message("note_off", channel=9, note=38, time=99),
+    ]
+    samples = stem(write_midi(tmp_path / "a.mid", tempo, hit), noise_band, tmp_path / "out", "drums")
+    assert onset_s(samples) == pytest.approx(1.5, abs=0.003)
+
+
+def test_bend_pedal_volume_and_pan_are_heard(tmp_path: Path, noise_band: Path) -> None:
+    bend = [mido.Message("pitchwheel", pitch=8191), *notes(69, ticks=960)]
+    samples = stem(write_midi(tmp_path / "bend.mid", bend), noise_band, tmp_path / "bend")
+    assert abs(cents_between(comb_pitch(samples[3000:40000, 0], SAMPLE_RATE), key_to_hz(69)) - 200) < 5
+    pedal = [mido.Message("control_change", control=64, value=127), *notes(69, ticks=240)]
+    held = stem(write_midi(tmp_path / "pedal.mid", pedal), noise_band, tmp_path / "pedal")
+    dry = stem(write_midi(tmp_path / "dry.mid", notes(69, ticks=240)), noise_band, tmp_path / "dry")
+    later = slice(round(1.0 * SAMPLE_RATE), round(1.2 * SAMPLE_RATE))
+    assert np.abs(held[later]).max() > 10 * np.abs(np.pad(dry, ((0, 99999), (0, 0)))[later]).max()
+    quiet = [mido.Message("control_change", control=7, value=30), *notes(69)]
+    soft = stem(write_midi(tmp_path / "soft.mid", quiet), noise_band, tmp_path / "soft")
+    assert np.abs(soft).max() < 0.3 * np.abs(dry).max()
+    left = [mido.Message("control_change", control=10, value=0), *notes(69)]
+    panned = stem(write_midi(tmp_path / "pan.mid", left), noise_band, tmp_path / "pan")
+    assert np.abs(panned[:, 0]).max() > 20 * np.abs(panned[:, 1]).max()
+
+
+def test_velocity_is_loudness(tmp_path: Path, noise_band: Path) -> None:
+    peaks = []
+    for velocity in (30, 60, 90, 127):
+        score = write_midi(tmp_path / f"{velocity}.mid", notes(60, velocity=velocity))
+        peaks.append(float(np.abs(stem(score, noise_band, tmp_path / str(velocity))).max()))
+    assert peaks == sorted(peaks)
+    assert peaks[-1] > 4 * peaks[0]
+
+
+def test_out_of_range_notes_are_played(tmp_path: Path, noise_band: Path) -> None:
+    for key in (5, 120):
+        samples = stem(write_midi(tmp_path / f"{key}.mid", notes(key)), noise_band, tmp_path / str(key))
+        assert np.abs(samples).max() > 0.001
+
+
+def test_twenty_instruments_on_sixteen_channels_all_sound(tmp_path: Path, noise_band: Path) -> None:
+    tracks = [notes(40 + n, channel=n % 9, program=n * 4) for n in range(20)]
+    parsed = read_score(write_midi(tmp_path / "many.mid", *tracks))
+    assert sum(track.notes for track in parsed.tracks) == 20
+    song = render_song(parsed, find_band(noise_band), tmp_path / "song", RenderOptions())
+    assert sum(track.notes for track in song.score.tracks) == 20
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory, noise_band: Path) -> tuple[Path, Song]:
+    out = tmp_path_factory.mktemp("song") / "song"
+    return out, render_song(read_score(find_score("entertainer")), find_band(noise_band), out, RenderOptions())
+
+
+def test_the_mix_has_the_loudness_and_the_peak_of_the_contract(song: tuple[Path, Song]) -> None:
+    folder, document = song
+    samples, rate = soundfile.read(folder / "song.wav", dtype="float32")
+    mix = Audio(samples.T, rate)
+    assert mix.channels == 2
+    assert loudness_lufs(mix) == pytest.approx(-14.0, abs=0.5)
+    assert true_peak_dbtp(mix) <= -1.0
+    assert document.loudness_lufs == pytest.approx(loudness_lufs(mix), abs=0.1)
+    assert document.true_peak_dbtp == pytest.approx(true_peak_dbtp(mix), abs=0.1)
+    assert document.duration_s == pytest.approx(mix.duration_s)
+
+
+def test_there_is_a_stem_per_role_and_none_is_lost_in_the_mix(song: tuple[Path, Song]) -> None:
+    folder, document = song
+    assert [stem.role for stem in document.stems] == ["keyboard", "bass", "guitar", "drums"]
+    levels = []
+    for each in document.stems:
+        samples, rate = soundfile.read(folder / each.file, dtype="float32")
+        levels.append(loudness_lufs(Audio(samples.T, rate)))
+    assert max(levels) - min(levels) < 6
+
+
+def test_nothing_else_is_left_in_the_songs_folder(song: tuple[Path, Song]) -> None:
+    names = {path.relative_to(song[0]).as_posix() for path in song[0].rglob("*")}
+    assert names == {"song.wav", "song.json", "stems"} | {
+        f"stems/{r}.wav" for r in ("keyboard", "bass", "guitar", "drums")
+    }
+
+
+def test_the_same_score_and_band_give_the_same_bytes(tmp_path: Path, song: tuple[Path, Song], noise_band: Path) -> None:
+    again = render_song(
+        read_score(find_score("entertainer")), find_band(noise_band), tmp_path / "again", RenderOptions()
+    )
+    assert (tmp_path / "again" / "song.wav").read_bytes() == (song[0] / "song.wav").read_bytes()
+    assert [s.sha256 for s in again.stems] == [s.sha256 for s in song[1].stems]
+
+
+def test_a_preview_begins_with_the_first_note(tmp_path: Path, noise_band: Path) -> None:
+    late = [mido.Message("note_on", note=60, velocity=0, time=4800), *notes(60, 64, 67)]
+    parsed = read_score(write_midi(tmp_path / "late.mid", late))
+    preview = render_song(parsed, find_band(noise_band), tmp_path / "song", RenderOptions(preview_s=0.7))
+    samples, _ = soundfile.read(tmp_path / "song" / "song.wav")
+    assert onset_s(samples) < 0.01
+    assert preview.preview_s == 0.7
+    assert preview.duration_s < 3.0
+
+
+def test_a_score_for_a_missing_role_is_refused(tmp_path: Path, noise_band: Path) -> None:
+    (tmp_path / "band").mkdir()
+    (tmp_path / "band" / "bass").symlink_to(noise_band / "bass")
+    with pytest.raises(InstrumentError, match="needs keyboard"):
+        render_song(read_score(find_score("canon")), find_band(tmp_path / "band"), tmp_path / "song", RenderOptions())
+    assert not (tmp_path / "song").exists()
+    assert not list(tmp_path.glob(".tmp*"))
+
+
+def test_a_folder_without_instruments_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InstrumentError, match="no instruments here"):
+        find_band(tmp_path)
+
+
+def test_a_damaged_sf2_is_refused(tmp_path: Path, noise_band: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "keyboard").mkdir()
+    (tmp_path / "keyboard" / "instrument.json").write_bytes((noise_band / "keyboard" / "instrument.json").read_bytes())
+    (tmp_path / "keyboard" / "keyboard.sf2").write_bytes(b"RIFF nonsense")
+    score = read_score(write_midi(tmp_path / "a.mid", notes(60)))
+    with pytest.raises(InstrumentError, match=r"keyboard\.sf2: not an SF2"):
+        render_song(score, find_band(tmp_path), tmp_path / "song", RenderOptions())
+    assert capfd.readouterr().err == ""
+
+
+def test_pan_is_constant_power() -> None:
+    for pan in (-1.0, -0.3, 0.0, 0.8, 1.0):
+        assert float(np.sum(pan_gains(pan) ** 2)) == pytest.approx(2.0, abs=1e-6)
+    assert pan_gains(-1.0)[1, 0] == pytest.approx(0.0, abs=1e-6)
+
+
+BAD_SCORES = {
+    "empty": b"",
+    "text": b"hello, I am no MIDI file at all",
+    "truncated": find_score("canon").read_bytes()[:700],
+    "header only": b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x01\xe0",
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCORES)
+def test_bad_scores_are_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bad.mid"
+    path.write_bytes(BAD_SCORES[name])
+    with pytest.raises(ScoreError, match=r"bad\.mid: .+: .+") as caught:
+        read_score(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_score_without_notes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScoreError, match="holds no notes"):
+        read_score(write_midi(tmp_path / "none.mid", [mido.MetaMessage("track_name", name="silence")]))
+
+
+def test_a_missing_score_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ScoreError, match="no such MIDI file"):
+        read_score(tmp_path / "none.mid")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_mutated_scores_give_a_score_or_our_error(tmp_path: Path, data: st.DataObject) -> None:
+    raw = bytearray(find_score("gymnopedie").read_bytes()[:4000])
+    for _ in range(data.draw(st.integers(1, 8))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "fuzz.mid"
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    with suppress(ScoreError):
+        assert read_score(path).tracks
