@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -409,6 +410,8 @@ def _progress() -> Iterator[Callable[[str], None]]:
 def main() -> None:
     """Run the command line; our errors become one line and an exit status."""
     debug = "--debug" in sys.argv[1:]
+    # A polite kill ends as Ctrl-C does: temporary files go, a server that we started stops.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app.main(standalone_mode=False)
     except PhotoneError as error:

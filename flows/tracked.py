@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
+from prefect.logging.handlers import APILogHandler
 
 from core.errors import PhotoneError
 from flows import stages
@@ -134,6 +135,10 @@ def run_picture_to_song(options: MakeOptions) -> Made:
     Raises:
         PhotoneError: as `stages.make`.
     """
-    song_folder = asyncio.run(picture_to_song(**_values(options)))
+    try:
+        song_folder = asyncio.run(picture_to_song(**_values(options)))
+    finally:
+        # The server may stop right after this call: the last log lines have to be there before.
+        APILogHandler().flush()
     ledger = Ledger.open(options.out, options.seed)
     return stages.finish(ledger, Path(song_folder))

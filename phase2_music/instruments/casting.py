@@ -19,15 +19,16 @@ class Traits:
     """What matters of an effect for a role.
 
     `pitched` is the voiced probability 0..1; `register_key` the MIDI key of the spectrum's centre of gravity;
-    `attack_s` from onset to peak; `sustain` the share of the first 2 s within 20 dB of the peak; `onset_share` the share of
-    the energy that lies in the first 150 ms; `brightness` the share of the power above 2 kHz.
+    `attack_s` from onset to the first level within 6 dB of the peak; `sustain` the share of the first 2 s within 20 dB of the
+    peak; `punch` how far the peak stands above the median level, 0..1 for 0..40 dB; `brightness` the share of the power
+    above 2 kHz.
     """
 
     pitched: float
     register_key: float
     attack_s: float
     sustain: float
-    onset_share: float
+    punch: float
     brightness: float
 
 
@@ -72,7 +73,7 @@ _WISHES: dict[Role, tuple[tuple[str, float, float, float, str], ...]] = {
         ("sustain", 0.4, 0.5, 0.3, "plucked decay"),
     ),
     "drums": (
-        ("onset_share", 0.8, 0.7, 0.8, "percussive"),
+        ("punch", 1.0, 0.8, 1.2, "percussive"),
         ("attack_s", 0.0, 0.05, 0.4, "sharp attack"),
         ("pitched", 0.0, 0.8, 0.3, "no pitch of its own"),
     ),
@@ -91,16 +92,15 @@ def traits_of(sound: Audio) -> Traits:
     rate = model.sample_rate
     head = model.samples[: 2 * rate]
     level = running_rms(head, round(0.01 * rate))
-    peak = int(np.argmax(level[: rate // 2]))
+    peak = level.max()
     power = 10 ** (model.colour_db / 10) * BANDS_HZ
     centre_hz = float(np.exp(np.sum(np.log(BANDS_HZ) * power) / np.sum(power)))
-    energy = np.cumsum(head**2)
     return Traits(
         pitched=judge_pitch(head, rate).voiced_probability,
         register_key=float(69 + 12 * np.log2(centre_hz / 440)),
-        attack_s=peak / rate,
-        sustain=float(np.mean(np.pad(level, (0, max(0, 2 * rate - len(level)))) > 0.1 * level.max())),
-        onset_share=float(energy[min(len(energy) - 1, round(0.15 * rate))] / energy[-1]),
+        attack_s=int(np.argmax(level > 0.5 * peak)) / rate,
+        sustain=float(np.mean(np.pad(level, (0, max(0, 2 * rate - len(level)))) > 0.1 * peak)),
+        punch=float(np.clip(20 * np.log10(peak / (np.median(level) + 1e-9)) / 40, 0.0, 1.0)),
         brightness=float(np.sum(power[BANDS_HZ > 2000]) / np.sum(power)),
     )
 

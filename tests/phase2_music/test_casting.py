@@ -9,7 +9,7 @@ from core.errors import AudioError
 from phase2_music.instruments.casting import Candidate, Traits, cast, traits_of
 from schemas.document import ROLES, Role
 
-MIDDLING = Traits(pitched=0.3, register_key=70, attack_s=0.05, sustain=0.5, onset_share=0.3, brightness=0.3)
+MIDDLING = Traits(pitched=0.3, register_key=70, attack_s=0.05, sustain=0.5, punch=0.3, brightness=0.3)
 
 
 def candidate(number: int, hint: Role | None = None, confidence: float = 0.8, traits: Traits = MIDDLING) -> Candidate:
