@@ -29,8 +29,8 @@ schemas: .venv/dev ## Export the JSON Schemas after a change of the models.
 scores: .venv/dev ## Write the bundled scores again.
 	$(BIN)/python -m phase2_music.scores.arrange
 
-clean: ## Remove the environment and what was made.
-	rm -rf .venv .prefect runs build *.egg-info
+clean: ## Remove the environment and caches; runs/ stays.
+	rm -rf .venv .prefect build *.egg-info
 
 # FluidSynth's library comes from the system. Root installs it; anybody else is told the one command.
 system:

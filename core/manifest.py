@@ -1,6 +1,6 @@
 """Files that are whole or not there: hashes, temporary names, moves.
 
-Everything is written under a name that begins with `.tmp-` beside its place and moved there when it is complete, so a
+Everything is written under a name that begins with `.photone-tmp-` beside its place and moved there when it is complete, so a
 reader never meets half a file and a run that was killed leaves only files that `sweep` removes.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from core.errors import DiskFullError, OutputError
 
-TEMPORARY_PREFIX = ".tmp-"
+TEMPORARY_PREFIX = ".photone-tmp-"
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -37,7 +37,9 @@ def list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise PictureError(f"{folder}: no such folder: check the path")
     pictures = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     if not pictures:
         raise PictureError(f"{folder}: holds no picture ({', '.join(PICTURE_SUFFIXES)}): choose another folder")
@@ -45,9 +47,9 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def run_folders(pictures: list[Path], out: Path) -> list[Path]:
-    """A run folder for each picture: its stem, with its suffix where two pictures share a stem."""
+    """A run folder for each picture: its stem, or its whole name where two pictures share a stem (no two clash)."""
     stems = Counter(path.stem for path in pictures)
-    return [out / (path.stem if stems[path.stem] == 1 else path.name.replace(".", "-")) for path in pictures]
+    return [out / (path.stem if stems[path.stem] == 1 else path.name) for path in pictures]
 
 
 def make_batch(

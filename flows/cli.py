@@ -107,7 +107,7 @@ def _tracked(options: MakeOptions) -> Made:
     from flows.server import running_server
 
     with running_server() as url:
-        click.echo(f"tracked at {url}", err=True)
+        click.echo(f"tracked at {url.removesuffix('/api')}", err=True)
         # Prefect reads its settings on import: only now are they set.
         from flows.tracked import run_picture_to_song
 
@@ -122,7 +122,7 @@ def _print_made(folder: Path, made: Made, elapsed_s: float, as_json: bool) -> No
         click.echo(json.dumps(report | _figures(made.song), indent=2))
         return
     for casting in made.run.casting:
-        click.echo(f"{casting.role:9} {casting.effect}  ({casting.reason})")
+        click.echo(f"{casting.role:9} {casting.effect}: {casting.reason}")
     for warning in made.run.warnings:
         click.echo(f"note: {warning}", err=True)
     cached = [stage.name for stage in made.run.stages if stage.cached]
@@ -293,6 +293,7 @@ def render(instruments_dir: Path, score: str, out: Path, preview_s: float | None
 @score_option
 @_engine_options("vision", "effects", "timbre")
 @seed_option
+@preview_option
 @json_option
 @_example("photone batch pictures --out runs/holiday --score greensleeves")
 def batch(folder: Path, out: Path, score: str, as_json: bool, **rest: Any) -> None:
@@ -308,7 +309,7 @@ def batch(folder: Path, out: Path, score: str, as_json: bool, **rest: Any) -> No
         for result in sorted(results, key=lambda result: result.error is None):
             click.echo(f"{result.picture.name}: {result.error or result.song}")
         failed = sum(result.error is not None for result in results)
-        click.echo(f"{len(results) - failed} songs, {failed} pictures failed")
+        click.echo(f"songs: {len(results) - failed}, pictures that failed: {failed}")
     if any(result.error for result in results):
         raise SystemExit(1)
 

@@ -192,7 +192,8 @@ def _instrument_stage(ledger: Ledger, casting: Casting, effect: Effect, engine: 
 def song_stage(ledger: Ledger, score: str, preview_s: float | None) -> Path:
     """songs/<score>/: the score played by the band; gives that folder."""
     path = find_score(score)
-    out = ledger.folder / "songs" / score_name(score)
+    # A preview has a folder of its own: it must not take the place of a whole song.
+    out = ledger.folder / "songs" / (score_name(score) + ("-preview" if preview_s else ""))
     band = find_band(ledger.folder / "instruments")
     options = RenderOptions(preview_s=preview_s)
 
@@ -254,7 +255,6 @@ def make(options: MakeOptions, report: Report = lambda stage: None) -> Made:
     check_options(options)
     report("picture")
     ledger = open_run(options)
-    note_engines(ledger, options)
     for name, stage in (("scene", scene_stage), ("effects", effects_stage), ("casting", casting_stage)):
         report(name)
         stage(ledger, options)
@@ -269,6 +269,7 @@ def open_run(options: MakeOptions) -> Ledger:
     ledger = Ledger.open(options.out, options.seed)
     try:
         picture_stage(ledger, options)
+        note_engines(ledger, options)
     except PhotoneError:
         if not existed:
             shutil.rmtree(options.out, ignore_errors=True)

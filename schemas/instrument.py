@@ -84,7 +84,7 @@ class Instrument(Document):
     timbre: EngineRecord
     seed: int = Field(ge=0)
     character: float = Field(ge=0, le=1)
-    method: Literal["resynthesis", "pitch-shift", "varispeed", "drum-kit"]
+    method: Literal["resynthesis", "pitch-shift", "untuned", "drum-kit"]
     sample_rate: int = Field(gt=0)
     envelope: Envelope
     pan: float = Field(default=0.0, ge=-1, le=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,10 +39,14 @@ class Stage(Part):
     key: Sha256
 
 
-class Output(Part):
-    """One file of the run, and the stage that made it."""
+# No absolute path, no hidden name and no "..": a manifest from elsewhere must not reach files outside its run.
+RelativePath = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*(/[^./\\][^/\\]*)*$")]
 
-    path: str
+
+class Output(Part):
+    """One file of the run (its path within the run folder), and the stage that made it."""
+
+    path: RelativePath
     sha256: Sha256
     bytes: int = Field(ge=0)
     stage: str

@@ -85,7 +85,7 @@ def rule_problems(scene: Scene) -> list[str]:
     if count < MIN_VARIANTS:
         problems.append(f"{count} variants in all: at least {MIN_VARIANTS} are needed, add sources or variants")
     for source, variant in scene.variants:
-        text = f"{source.name} {variant.play_method}"
+        text = " ".join([source.name, source.material, variant.play_method, *variant.timbre])
         found = _HUMAN_VOICE.search(text)
         if found and not _NOT_HUMAN.search(text):
             problems.append(f"{source.name!r}, {variant.play_method!r}: {found[0]!r} is a human voice: remove it")

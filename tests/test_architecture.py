@@ -1,4 +1,4 @@
-"""Imports run core <- schemas <- phase1_sound, phase2_music <- flows; heavy packages stay in their engines; all is packaged."""
+"""Imports run core <- schemas <- phase1_sound, phase2_music <- flows; models stay in their engines; all is packaged."""
 
 from __future__ import annotations
 

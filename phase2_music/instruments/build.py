@@ -20,6 +20,7 @@ from phase2_music.instruments.pitch import (
     Pitch,
     cents_between,
     comb_pitch,
+    is_steady,
     judge_pitch,
     key_to_hz,
     yin_pitch,
@@ -42,7 +43,7 @@ from schemas.effect import EngineRecord
 from schemas.instrument import Instrument, SourceEffect, Verified, Zone
 
 IN_TUNE_CENTS = 25.0
-_CHARACTER_STEPS = (1.0, 0.6, 0.3, 0.1, 0.0)
+_CHARACTER_STEPS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.0)
 _CEILING_DBTP = -1.0
 
 
@@ -73,10 +74,11 @@ class _Sample:
     tune_cents: float = 0.0
     loop: tuple[int, int] | None = None
     off_cents: tuple[float, float] | None = None
+    steady: bool = False
 
     @property
     def in_tune(self) -> bool:
-        return self.off_cents is not None and max(map(abs, self.off_cents)) <= IN_TUNE_CENTS
+        return self.steady and self.off_cents is not None and max(map(abs, self.off_cents)) <= IN_TUNE_CENTS
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _melodic(
     warnings = [f"keys {left_out} did not come out in tune: neighbouring samples play them"] if left_out else []
     if not can_tune:
         warnings.append("the effect is unpitched and the timbre engine cannot tune it: this instrument is out of tune")
-    method = "varispeed" if not can_tune else "pitch-shift" if pitch.pitched else "resynthesis"
+    method = "untuned" if not can_tune else "pitch-shift" if pitch.pitched else "resynthesis"
     spans = key_spans([sample.key for sample in kept])
     zones = [_zone(request.role, sample, span) for sample, span in zip(kept, spans, strict=True)]
     return _document(request, source, info, method, zones, verified, warnings), kept
@@ -240,12 +242,12 @@ def _candidates(key: int, request: InstrumentRequest, pitch: Pitch, voice: Voice
     if note is None:
         yield _measured(key, shifted, 0.0, None, target_hz)
         return
-    if pitch.pitched:
-        yield _from_note(key, _with_attack(note, shifted), target_hz)
     for step in _CHARACTER_STEPS:
         made = voice.note(target_hz, request.character * step)
         assert made is not None
-        yield _from_note(key, made, target_hz)
+        yield _from_note(key, _with_attack(made, shifted) if pitch.pitched else made, target_hz)
+    if pitch.pitched:
+        yield _from_note(key, note, target_hz)
 
 
 def _from_note(key: int, note: Note, target_hz: float) -> _Sample:
@@ -254,7 +256,10 @@ def _from_note(key: int, note: Note, target_hz: float) -> _Sample:
 
 
 def _measured(key: int, samples: Samples, tune_cents: float, loop: tuple[int, int] | None, target_hz: float) -> _Sample:
-    """Ask both trackers how far from the key the sample will sound: in its first second (less 30 ms) and in its loop."""
+    """Ask both trackers how far from the key the sample will sound: in its first second (less 30 ms) and in its loop.
+
+    The medians alone would let a note pass that wavers between octaves: it must also be steady, in every part.
+    """
     parts = [samples[round(0.03 * SAMPLE_RATE) : round(1.03 * SAMPLE_RATE)]]
     if loop:
         parts.append(samples[loop[0] : loop[1] + 1])
@@ -262,7 +267,8 @@ def _measured(key: int, samples: Samples, tune_cents: float, loop: tuple[int, in
         max((_off(track(part, SAMPLE_RATE), target_hz) + tune_cents for part in parts), key=abs)
         for track in (yin_pitch, comb_pitch)
     )
-    return _Sample(key, samples, tune_cents, loop, (yin, comb))
+    steady = all(is_steady(part, SAMPLE_RATE, target_hz) for part in parts)
+    return _Sample(key, samples, tune_cents, loop, (yin, comb), steady)
 
 
 def _off(found_hz: float | None, target_hz: float) -> float:

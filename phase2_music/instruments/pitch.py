@@ -138,6 +138,13 @@ def yin_pitch(samples: Mono, sample_rate: int) -> float | None:
     return float(np.median(track.f0_hz[good])) if good.any() else None
 
 
+def is_steady(samples: Mono, sample_rate: int, f_hz: float) -> bool:
+    """Whether nine frames in ten are within 50 cents of `f_hz` and the sound counts as voiced (mean probability >= 0.5)."""
+    track = yin_track(samples, sample_rate)
+    near = np.abs(1200.0 * np.log2(np.nan_to_num(track.f0_hz, nan=1.0) / f_hz)) <= 50.0
+    return bool(np.mean(near) >= 0.9 and np.mean(track.voiced_probability) >= PITCHED_PROBABILITY)
+
+
 def comb_pitch(samples: Mono, sample_rate: int, partials: int = 14) -> float | None:
     """f0 in Hz of a steady sound by subharmonic summation (Hermes 1988), refined on the partials' own frequencies.
 

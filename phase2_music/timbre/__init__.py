@@ -7,7 +7,7 @@ TIMBRE_ENGINES = EngineTable(
     {
         "resonator": EngineEntry(
             "phase2_music.timbre.engines.resonator:Resonator",
-            "harmonic resynthesis with the effect's own noise around each harmonic: any sound, in tune",
+            "harmonic resynthesis with the effect's own noise around each harmonic: nearly any sound, in tune",
         ),
         "none": EngineEntry(
             "phase2_music.timbre.engines.none:NoTimbre",

@@ -38,7 +38,10 @@ class Voice(Protocol):
 
     @property
     def colour(self) -> Audio:
-        """The effect with the timbre lent to it, at its own pitch: what timbres/<role>.wav holds."""
+        """The effect with the timbre lent to it, at its own pitch: what timbres/<role>.wav holds.
+
+        An engine that lends its timbre to notes only hands the effect on.
+        """
         ...
 
     def note(self, f0_hz: float, character: float) -> Note | None:

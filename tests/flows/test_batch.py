@@ -81,7 +81,7 @@ def test_hidden_and_other_files_are_left_out(folder: Path) -> None:
 
 def test_pictures_of_the_same_stem_get_runs_of_their_own() -> None:
     pictures = [Path("x/sea.jpg"), Path("x/sea.png"), Path("x/kettle.jpg")]
-    assert run_folders(pictures, Path("out")) == [Path("out/sea-jpg"), Path("out/sea-png"), Path("out/kettle")]
+    assert run_folders(pictures, Path("out")) == [Path("out/sea.jpg"), Path("out/sea.png"), Path("out/kettle")]
 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path, maker: Maker) -> None:

@@ -72,7 +72,7 @@ def test_make_leaves_the_run_folder_of_the_contract(demo_run: tuple[Path, Made])
     for role in ("keyboard", "bass", "guitar", "drums"):
         assert {f"timbres/{role}.wav", f"songs/greensleeves/stems/{role}.wav"} <= names
         assert {f"instruments/{role}/{name}" for name in (f"{role}.sfz", f"{role}.sf2", "instrument.json")} <= names
-    assert not [name for name in names if ".tmp-" in name]
+    assert not [name for name in names if "tmp-" in name]
     for output in made.run.outputs:
         assert sha256_file(folder / output.path) == output.sha256
 
@@ -103,7 +103,7 @@ def test_swap_does_only_the_song(demo_run: tuple[Path, Made], tmp_path: Path) ->
     run = json.loads((folder / "run.json").read_text())
     cached = {s["name"] for s in run["stages"] if s["cached"]}
     assert {"picture", "scene", "effects", "casting", "instrument-keyboard", "instrument-drums"} <= cached
-    assert [s["cached"] for s in run["stages"] if s["name"] == "song-gymnopedie"] == [False]
+    assert [s["cached"] for s in run["stages"] if s["name"] == "song-gymnopedie-preview"] == [False]
     changed = {path.name for path, time_ns in before.items() if path.stat().st_mtime_ns != time_ns}
     assert changed <= {"run.json", "index.html"}
     outside = photone("swap", folder, "--score", "gymnopedie", "--preview", "2", "--out", tmp_path / "song")
@@ -264,7 +264,7 @@ def test_ctrl_c_in_any_stage_leaves_nothing_half_and_the_next_run_resumes(tmp_pa
     assert process.returncode == 1, stderr
     assert stderr.startswith("photone: interrupted")
     assert stderr.count("\n") == 1, stderr
-    assert not list(run.rglob(".tmp-*"))
+    assert not list(run.rglob(".photone-tmp-*"))
     done = {s["name"] for s in json.loads((run / "run.json").read_text())["stages"]}
     assert "song-entertainer" not in done
     if after == "run.json":

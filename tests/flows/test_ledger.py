@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from core.errors import DocumentError, OutputError
 from flows.ledger import RUN_FILE, Ledger, files_under
-from schemas.run import Casting, PictureRecord, Run
+from schemas.run import Casting, Output, PictureRecord, Run
 
 SHA = "0" * 64
 
@@ -53,9 +54,17 @@ def test_a_stage_that_is_done_is_passed_over(tmp_path: Path) -> None:
     again = Run.read(tmp_path / RUN_FILE)
     assert work.times == 1
     assert [stage.cached for stage in first.stages + again.stages] == [False, True]
-    assert first.stages[0].elapsed_s == again.stages[0].elapsed_s
     assert first.outputs == again.outputs
     assert output_paths(tmp_path) == ["a.txt", "b.txt"]
+
+
+def test_a_stage_that_is_passed_over_keeps_the_time_that_it_took(tmp_path: Path) -> None:
+    do(tmp_path, Work(tmp_path, a="one"))
+    run = Run.read(tmp_path / RUN_FILE)
+    slow = run.stages[0].model_copy(update={"elapsed_s": 7.5})
+    run.model_copy(update={"stages": [slow]}).write(tmp_path / RUN_FILE)
+    assert do(tmp_path, Work(tmp_path))
+    assert Run.read(tmp_path / RUN_FILE).stages[0].elapsed_s == 7.5
 
 
 @pytest.mark.parametrize("depends_on", [{"seed": 2}, {"seed": 1, "engine": "foley"}, {"seed": "1"}, {}])
@@ -205,9 +214,9 @@ def test_opening_takes_the_seed_given_and_reading_the_seed_kept(tmp_path: Path) 
 
 def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     do(tmp_path, Work(tmp_path, a="one"))
-    (tmp_path / ".tmp-1234-song.wav").write_text("half")
-    (tmp_path / "instruments" / ".tmp-5678-bass").mkdir(parents=True)
-    (tmp_path / "instruments" / ".tmp-5678-bass" / "sample.wav").write_text("half")
+    (tmp_path / ".photone-tmp-1234-song.wav").write_text("half")
+    (tmp_path / "instruments" / ".photone-tmp-5678-bass").mkdir(parents=True)
+    (tmp_path / "instruments" / ".photone-tmp-5678-bass" / "sample.wav").write_text("half")
     Ledger.open(tmp_path, 0)
     assert [path.name for path in files_under(tmp_path)] == ["a.txt", RUN_FILE]
     assert not list((tmp_path / "instruments").iterdir())
@@ -245,3 +254,9 @@ def test_a_file_that_moves_to_another_stage_belongs_to_that_stage(tmp_path: Path
     do(tmp_path, Work(tmp_path, a="one"), "old")
     do(tmp_path, Work(tmp_path, a="two"), "new")
     assert [output.stage for output in Run.read(tmp_path / RUN_FILE).outputs] == ["new"]
+
+
+@pytest.mark.parametrize("path", ["../precious.wav", "/etc/passwd", "a/../../b", ".hidden", ""])
+def test_a_manifest_that_points_outside_its_run_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError, match="pattern"):
+        Output(path=path, sha256="0" * 64, bytes=1, stage="song")

@@ -68,13 +68,18 @@ def test_a_tracked_run_uses_the_running_server_and_makes_the_same_bytes(
 ) -> None:
     tracked = photone("make", picture, "--track", "--out", tmp_path / "a", "--preview", "2", PREFECT_API_URL=server)
     assert tracked.returncode == 0, tracked.stderr
-    assert f"tracked at {server}" in tracked.stderr
+    assert f"tracked at {server.removesuffix('/api')}\n" in tracked.stderr
     plain = photone("make", picture, "--out", tmp_path / "b", "--preview", "2")
     assert plain.returncode == 0, plain.stderr
-    for name in ("scene.json", "instruments/bass/bass.sf2", "songs/canon/song.wav"):
+    for name in ("scene.json", "instruments/bass/bass.sf2", "songs/canon-preview/song.wav"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     run = json.loads((tmp_path / "a" / "run.json").read_text())
     assert not any(stage["cached"] for stage in run["stages"])
+    assert {name: engine["name"] for name, engine in run["engines"].items()} == {
+        "vision": "embedded",
+        "effects": "foley",
+        "timbre": "resonator",
+    }
     names = {str(found["name"]): found for found in ask(server, "flow_runs/filter", {})}
     flow_run = next(found for name, found in names.items() if name.startswith(str(picture)))
     assert flow_run["state_type"] == "COMPLETED"
@@ -107,8 +112,8 @@ def test_the_swap_flow_plays_another_score(server: str, picture: Path, tmp_path:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PREFECT_API_URL": server},
         check=True,
     )
-    assert result.stdout.strip().endswith("songs/gymnopedie")
-    assert (tmp_path / "run" / "songs" / "gymnopedie" / "song.wav").is_file()
+    assert result.stdout.strip().endswith("songs/gymnopedie-preview")
+    assert (tmp_path / "run" / "songs" / "gymnopedie-preview" / "song.wav").is_file()
 
 
 def test_a_named_server_that_does_not_answer_is_an_error(picture: Path, tmp_path: Path) -> None:

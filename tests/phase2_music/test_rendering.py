@@ -186,7 +186,7 @@ def test_a_score_for_a_missing_role_is_refused(tmp_path: Path, noise_band: Path)
     with pytest.raises(InstrumentError, match="needs keyboard"):
         render_song(read_score(find_score("canon")), find_band(tmp_path / "band"), tmp_path / "song", RenderOptions())
     assert not (tmp_path / "song").exists()
-    assert not list(tmp_path.glob(".tmp*"))
+    assert not list(tmp_path.glob(".photone-tmp*"))
 
 
 def test_a_folder_without_instruments_is_refused(tmp_path: Path) -> None:

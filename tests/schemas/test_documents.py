@@ -1,4 +1,4 @@
-"""The documents: the exported schemas are true, every document comes back as it was, a wrong one is refused in one line."""
+"""The documents: exported schemas are true, every document comes back as it was, wrong ones are refused in one line."""
 
 from __future__ import annotations
 
@@ -533,6 +533,7 @@ def check_only_scene_errors(value: Json) -> None:
         assert message.startswith("scene.json: ")
         assert len(message.splitlines()) == 1
         assert len(message) < 600
+        assert "pydantic" not in message
     else:
         assert Scene.from_value(json.loads(to_json(made.to_value())), "again") == made
 
@@ -548,6 +549,7 @@ def test_any_json_is_refused_in_one_line(value: Json) -> None:
 @given(mutated_scenes())
 @example(changed(scene(), ("sound_sources", 0, "box"), [0, 0, 1, 10**400]))
 @example(changed(scene(), ("mood_description",), "\ud800"))
+@example(changed(scene(), ("sound_sources", 0, "box"), [0.5, 0.5, 0.1, 0.1]))
 @settings(max_examples=200, deadline=None)
 def test_a_mutated_scene_is_read_or_refused_in_one_line(value: Json) -> None:
     check_only_scene_errors(value)

@@ -34,7 +34,7 @@ FADE_OUT_S = 0.06
 
 
 class Foley:
-    """Physically informed synthesis of everyday sounds, numpy only.
+    """Physically informed synthesis of everyday sounds with numpy and scipy.
 
     Knows materials and gestures by their words; what it does not know becomes the nearest thing it does,
     flagged with "recognised": false in the recipe. The same request gives the same samples, alone or in a
