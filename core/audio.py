@@ -18,6 +18,8 @@ from core.manifest import atomic_path
 
 Samples = npt.NDArray[np.float32]
 
+_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+
 SAMPLE_RATE = 44100
 """Sample rate in Hz of everything that photone makes."""
 
@@ -98,7 +100,7 @@ def read_audio(path: Path) -> Audio:
 
 
 def write_audio(path: Path, audio: Audio, subtype: str = "PCM_24") -> None:
-    """Write a WAV file under a temporary name and move it into place.
+    """Write a WAV (or, by the name's ending, FLAC) file under a temporary name and move it into place.
 
     The same sound gives the same bytes. Samples beyond full scale are an error, never clipped.
 
@@ -109,7 +111,7 @@ def write_audio(path: Path, audio: Audio, subtype: str = "PCM_24") -> None:
     if audio.peak > 1.0:
         raise AudioError(f"{path.name}: peak {audio.peak:.3f} is beyond full scale: lower the gain before writing")
     with atomic_path(path) as temporary, sound_file_errors():
-        soundfile.write(temporary, audio.samples.T, audio.sample_rate, subtype=subtype, format="WAV")
+        soundfile.write(temporary, audio.samples.T, audio.sample_rate, subtype=subtype, format=_FORMATS[path.suffix])
 
 
 @contextmanager

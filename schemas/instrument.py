@@ -30,7 +30,8 @@ class Zone(Part):
 
     `root_key` + `tune_cents` state the pitch: played at `root_key`, the sample is shifted by `tune_cents` (so a sample that is
     3 cents flat has tune_cents = 3). Loop points are frames; `loop_end` is the last frame of the loop (inclusive).
-    `exclusive_class` > 0: a note cuts every other note of the same class (hi-hats).
+    `cutoff_hz` is the corner of a 12 dB per octave low-pass that makes a softer layer darker (None for none). Zones with
+    `seq_position` 2 and up are round robins: other samples for the same keys, played in turn. `exclusive_class` > 0: a note cuts every other note of the same class (hi-hats).
     `one_shot` samples play to their end whatever the key does.
     """
 
@@ -44,6 +45,7 @@ class Zone(Part):
     seq_position: int = Field(default=1, ge=1)
     loop_start: int | None = Field(default=None, ge=0)
     loop_end: int | None = Field(default=None, ge=0)
+    cutoff_hz: float | None = Field(default=None, gt=0)
     exclusive_class: int = Field(default=0, ge=0, le=127)
     one_shot: bool = False
 
@@ -87,6 +89,7 @@ class Instrument(Document):
     method: Literal["resynthesis", "pitch-shift", "untuned", "drum-kit"]
     sample_rate: int = Field(gt=0)
     envelope: Envelope
+    velocity_crossfade: int = Field(default=0, ge=0, le=32, description="Velocities over which layers blend, where a format can.")
     pan: float = Field(default=0.0, ge=-1, le=1)
     zones: list[Zone] = Field(min_length=1)
     verified: Verified

@@ -29,6 +29,9 @@ CUICAS = 4
 TRIANGLES = 5
 
 
+_BUSY_KEYS = {35, 36, 37, 38, 40, 42, 44, 46, 70}
+
+
 @dataclass(frozen=True)
 class Piece:
     """One piece of the kit.
@@ -54,6 +57,11 @@ class Piece:
     burst_s: float = 0.011
     level_db: float = 0.0
     exclusive_class: int = 0
+
+    @property
+    def alternatives(self) -> int:
+        """How many samples take turns: two for what is struck again and again."""
+        return 2 if self.key in _BUSY_KEYS else 1
 
 
 def _drum(key: int, name: str, hz: float, body_s: float, drop: float) -> Piece:
@@ -141,9 +149,9 @@ KIT: tuple[Piece, ...] = (
 )  # fmt: skip
 
 
-def render_piece(model: SoundModel, piece: Piece, seed: int, loudness_lufs: float) -> Audio:
-    """One hit of a piece, mono, at a loudness in LUFS (plus the piece's own level), true peak under -1 dBTP."""
-    rng = generator(seed, "drum", piece.key)
+def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness_lufs: float) -> Audio:
+    """One hit of a piece (another for each turn), mono, at a loudness in LUFS (plus the piece's own level), true peak under -1 dBTP."""
+    rng = generator(seed, "drum", piece.key, turn)
     rate = model.sample_rate
     longest = max(piece.body_s * (piece.body > 0), piece.grain_s * (piece.grain > 0), 0.06)
     spread = (piece.bursts - 1) * piece.burst_s

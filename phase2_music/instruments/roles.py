@@ -31,6 +31,10 @@ class RoleSpec:
     loudness_lufs: float
     mix_lufs: float
 
+    def preset(self, turn: int) -> tuple[int, int]:
+        """SF2 bank and program of a round robin's turn: the first is General MIDI's own, a kit's others are further kits."""
+        return (self.bank, self.program + turn - 1) if self.bank == DRUM_BANK else (self.bank + turn - 1, self.program)
+
     @property
     def root_keys(self) -> tuple[int, ...]:
         """Keys that get a sample of their own."""

@@ -20,6 +20,7 @@ from core.audio import Samples
 _PADDING_FRAMES = 46
 
 GENERATORS: dict[str, int] = {
+    "initialFilterFc": 8,
     "pan": 17,
     "attackVolEnv": 34,
     "decayVolEnv": 36,
@@ -46,7 +47,10 @@ Generators = dict[str, Amount]
 
 @dataclass(frozen=True)
 class Sf2Sample:
-    """Mono samples of shape (frames,); `loop` is the first and the last frame of the loop, None for none."""
+    """Samples of shape (1 or 2, frames); `loop` is the first and the last frame of the loop, None for none.
+
+    A stereo sample becomes a linked pair of mono ones, and each zone that plays it two zones, panned hard.
+    """
 
     name: str
     samples: Samples
@@ -90,10 +94,40 @@ def envelope_generators(attack_s: float, decay_s: float, sustain: float, release
     return generators
 
 
+def filter_cents(cutoff_hz: float) -> int:
+    """Corner of the low-pass in SoundFont's unit: cents above 8.176 Hz, within 1500..13500."""
+    return max(1500, min(13500, round(1200 * math.log2(cutoff_hz / 8.176))))
+
+
 def sf2_bytes(name: str, samples: Sequence[Sf2Sample], presets: Sequence[Sf2Preset], *, bits: int = 24) -> bytes:
     """A whole SF2 file. With `bits` 24 the low bytes stand in the sm24 chunk, which 16-bit players pass over."""
-    body = b"sfbk" + _info(name) + _sample_data(samples, bits) + _preset_data(samples, presets)
+    channels = [channel for sample in samples for channel in _channels(sample)]
+    body = b"sfbk" + _info(name) + _sample_data(channels, bits) + _preset_data(samples, channels, presets)
     return _chunk(b"RIFF", body)
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """One mono sample in the file; `link` is the way to its partner in the list (0 for none), `kind` the SF2 type."""
+
+    name: str
+    samples: Samples
+    source: Sf2Sample
+    link: int
+    kind: int
+
+
+_MONO, _RIGHT, _LEFT = 1, 2, 4
+
+
+def _channels(sample: Sf2Sample) -> list[_Channel]:
+    if len(sample.samples) == 1:
+        return [_Channel(sample.name, sample.samples[0], sample, 0, _MONO)]
+    left, right = sample.samples
+    return [
+        _Channel(f"{sample.name[:17]}_L", left, sample, 1, _LEFT),
+        _Channel(f"{sample.name[:17]}_R", right, sample, -1, _RIGHT),
+    ]
 
 
 def _chunk(tag: bytes, data: bytes) -> bytes:
@@ -121,7 +155,7 @@ def _info(name: str) -> bytes:
     return _list(b"INFO", chunks)
 
 
-def _sample_data(samples: Sequence[Sf2Sample], bits: int) -> bytes:
+def _sample_data(samples: Sequence[_Channel], bits: int) -> bytes:
     padding = np.zeros(_PADDING_FRAMES, dtype=np.float32)
     joined = np.concatenate([piece for sample in samples for piece in (sample.samples, padding)])
     # An even number of frames: players disagree on whether sm24's size counts its pad byte.
@@ -133,10 +167,25 @@ def _sample_data(samples: Sequence[Sf2Sample], bits: int) -> bytes:
     return _list(b"sdta", high + _chunk(b"sm24", (whole & 0xFF).astype(np.uint8).tobytes()))
 
 
-def _preset_data(samples: Sequence[Sf2Sample], presets: Sequence[Sf2Preset]) -> bytes:
+def _split_zones(samples: Sequence[Sf2Sample], zones: Sequence[Sf2Zone]) -> list[Sf2Zone]:
+    """Zones by channel: a stereo sample's zone twice, panned hard left and right."""
+    firsts = np.cumsum([0, *(len(sample.samples) for sample in samples)])
+    split = []
+    for zone in zones:
+        first = int(firsts[zone.sample])
+        if len(samples[zone.sample].samples) == 1:
+            split.append(Sf2Zone(first, zone.generators))
+        else:
+            split += [Sf2Zone(first + i, zone.generators | {"pan": pan}) for i, pan in enumerate((-500, 500))]
+    return split
+
+
+def _preset_data(samples: Sequence[Sf2Sample], channels: Sequence[_Channel], presets: Sequence[Sf2Preset]) -> bytes:
     layers = [[Sf2Zone(-1, {"instrument": index})] for index in range(len(presets))]
     pbag, pgen, preset_starts = _bags(layers, [{} for _ in presets])
-    ibag, igen, instrument_starts = _bags([list(preset.zones) for preset in presets], [p.common for p in presets])
+    ibag, igen, instrument_starts = _bags(
+        [_split_zones(samples, preset.zones) for preset in presets], [p.common for p in presets]
+    )
     phdr = b"".join(
         _name20(preset.name) + struct.pack("<HHHIII", preset.program, preset.bank, start, 0, 0, 0)
         for preset, start in zip(presets, preset_starts, strict=False)
@@ -148,7 +197,7 @@ def _preset_data(samples: Sequence[Sf2Sample], presets: Sequence[Sf2Preset]) -> 
     no_modulators = bytes(10)
     chunks = [(b"phdr", phdr), (b"pbag", pbag), (b"pmod", no_modulators), (b"pgen", pgen)]
     chunks += [(b"inst", inst), (b"ibag", ibag), (b"imod", no_modulators), (b"igen", igen)]
-    chunks += [(b"shdr", _sample_headers(samples))]
+    chunks += [(b"shdr", _sample_headers(channels))]
     return _list(b"pdta", b"".join(_chunk(tag, data) for tag, data in chunks))
 
 
@@ -187,14 +236,16 @@ def _generator_records(generators: Generators) -> bytes:
     return records
 
 
-def _sample_headers(samples: Sequence[Sf2Sample]) -> bytes:
+def _sample_headers(channels: Sequence[_Channel]) -> bytes:
     data, start = b"", 0
-    for sample in samples:
-        end = start + len(sample.samples)
-        first, last = sample.loop or (0, len(sample.samples) - 1)
-        data += _name20(sample.name) + struct.pack(
+    for index, channel in enumerate(channels):
+        sample = channel.source
+        end = start + len(channel.samples)
+        first, last = sample.loop or (0, len(channel.samples) - 1)
+        link = index + channel.link if channel.link else 0
+        data += _name20(channel.name) + struct.pack(
             "<IIIIIBbHH", start, end, start + first, start + last + 1, sample.sample_rate, sample.root_key,
-            sample.correction_cents, 0, 1,
+            sample.correction_cents, link, channel.kind,
         )  # fmt: skip
         start = end + _PADDING_FRAMES
     return data + _name20("EOS") + bytes(26)

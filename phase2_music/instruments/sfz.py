@@ -1,11 +1,15 @@
 """SFZ: the text format that most samplers read. Opcodes stand in one table that writer and tests share.
 
 Player quirks that shaped what is written: sfizz goes silent under load unless `hint_ram_based=1`; `loop_end` is inclusive;
-paths are relative with forward slashes.
+paths are relative with forward slashes; decay and release are times for a fall of 9 nepers (78 dB), whatever the sustain
+level (sfizz and ARIA), so our times to a level are converted. Layers are the same sound through different filters, in phase,
+so they cross-fade by gain, not by power.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 
 from schemas.instrument import Instrument, Zone
@@ -29,6 +33,11 @@ OPCODES: dict[str, Opcode] = {
     "ampeg_decay": Opcode("global", float, 0, 100, "s"),
     "ampeg_sustain": Opcode("global", float, 0, 100, "%"),
     "ampeg_release": Opcode("global", float, 0, 100, "s"),
+    "amp_veltrack": Opcode("global", float, -100, 100, "%"),
+    "xf_velcurve": Opcode("global", str, 0, 0),
+    "fil_type": Opcode("region", str, 0, 0),
+    "cutoff": Opcode("region", float, 0, 22050, "Hz"),
+    "resonance": Opcode("region", float, 0, 40, "dB"),
     "loop_mode": Opcode("region", str, 0, 0),
     "sample": Opcode("region", str, 0, 0),
     "pitch_keycenter": Opcode("region", int, 0, 127, "key"),
@@ -37,6 +46,10 @@ OPCODES: dict[str, Opcode] = {
     "hikey": Opcode("region", int, 0, 127, "key"),
     "lovel": Opcode("region", int, 0, 127),
     "hivel": Opcode("region", int, 0, 127),
+    "xfin_lovel": Opcode("region", int, 0, 127),
+    "xfin_hivel": Opcode("region", int, 0, 127),
+    "xfout_lovel": Opcode("region", int, 0, 127),
+    "xfout_hivel": Opcode("region", int, 0, 127),
     "seq_length": Opcode("region", int, 1, 100),
     "seq_position": Opcode("region", int, 1, 100),
     "loop_start": Opcode("region", int, 0, 2**32 - 1, "frames"),
@@ -47,6 +60,9 @@ OPCODES: dict[str, Opcode] = {
     "bend_up": Opcode("global", int, -9600, 9600, "cents"),
     "bend_down": Opcode("global", int, -9600, 9600, "cents"),
 }
+
+
+_NINE_NEPERS_DB = 9.0 * 20.0 / math.log(10.0)
 
 
 def _line(header: str, opcodes: dict[str, str | int | float]) -> str:
@@ -71,19 +87,41 @@ def sfz_text(instrument: Instrument) -> str:
             "global",
             {
                 "ampeg_attack": envelope.attack_s,
-                "ampeg_decay": envelope.decay_s,
+                "ampeg_decay": fall_time_s(envelope.decay_s, -20 * math.log10(max(envelope.sustain, 1e-4))),
                 "ampeg_sustain": 100.0 * envelope.sustain,
-                "ampeg_release": envelope.release_s,
+                "ampeg_release": fall_time_s(envelope.release_s, 60.0),
+                "xf_velcurve": "gain",
                 "bend_up": 200,
                 "bend_down": -200,
             },
         ),
     ]
-    length = max(zone.seq_position for zone in instrument.zones)
-    return "\n".join([*lines, *(_region(zone, length) for zone in instrument.zones)]) + "\n"
+    alternatives = Counter((zone.lo_key, zone.lo_velocity) for zone in instrument.zones)
+    regions = [
+        _region(zone, alternatives[zone.lo_key, zone.lo_velocity], instrument.velocity_crossfade // 2)
+        for zone in instrument.zones
+    ]
+    return "\n".join([*lines, *regions]) + "\n"
 
 
-def _region(zone: Zone, seq_length: int) -> str:
+def fall_time_s(time_s: float, fall_db: float) -> float:
+    """SFZ's decay or release time for a fall of `fall_db` in `time_s`: the time for 9 nepers, at most 100 s."""
+    return min(100.0, time_s * _NINE_NEPERS_DB / fall_db) if fall_db > 0 else 0.0
+
+
+def _velocities(zone: Zone, half: int) -> dict[str, str | int | float]:
+    """The velocity range, widened by the cross-fade where a layer lies above or below."""
+    opcodes: dict[str, str | int | float] = {"lovel": zone.lo_velocity, "hivel": zone.hi_velocity}
+    if zone.lo_velocity > 1 and half:
+        low, high = zone.lo_velocity - half, zone.lo_velocity + half
+        opcodes |= {"lovel": low, "xfin_lovel": low, "xfin_hivel": high}
+    if zone.hi_velocity < 127 and half:
+        low, high = zone.hi_velocity + 1 - half, zone.hi_velocity + 1 + half
+        opcodes |= {"hivel": high, "xfout_lovel": low, "xfout_hivel": high}
+    return opcodes
+
+
+def _region(zone: Zone, seq_length: int, half: int) -> str:
     opcodes: dict[str, str | int | float] = {
         "sample": zone.sample,
         "pitch_keycenter": zone.root_key,
@@ -92,7 +130,9 @@ def _region(zone: Zone, seq_length: int) -> str:
         "hikey": zone.hi_key,
     }
     if (zone.lo_velocity, zone.hi_velocity) != (1, 127):
-        opcodes |= {"lovel": zone.lo_velocity, "hivel": zone.hi_velocity}
+        opcodes |= _velocities(zone, half)
+    if zone.cutoff_hz is not None:
+        opcodes |= {"fil_type": "lpf_2p", "cutoff": zone.cutoff_hz}
     if seq_length > 1:
         opcodes |= {"seq_length": seq_length, "seq_position": zone.seq_position}
     if zone.loop_start is not None and zone.loop_end is not None:

@@ -21,7 +21,7 @@ class VoiceRequest:
 
 @dataclass(frozen=True)
 class Note:
-    """A sustained note: mono samples of shape (frames,), and the loop's first and last frame.
+    """A sustained note: samples of shape (1 or 2, frames), and the loop's first and last frame.
 
     `f0_hz` is the pitch that the samples really have (whole periods fit the loop). Frames behind the loop continue it, for
     the interpolation of samplers.

@@ -99,9 +99,14 @@ def test_bend_pedal_volume_and_pan_are_heard(tmp_path: Path, noise_band: Path) -
     quiet = [mido.Message("control_change", control=7, value=30), *notes(69)]
     soft = stem(write_midi(tmp_path / "soft.mid", quiet), noise_band, tmp_path / "soft")
     assert np.abs(soft).max() < 0.3 * np.abs(dry).max()
-    left = [mido.Message("control_change", control=10, value=0), *notes(69)]
-    panned = stem(write_midi(tmp_path / "pan.mid", left), noise_band, tmp_path / "pan")
-    assert np.abs(panned[:, 0]).max() > 20 * np.abs(panned[:, 1]).max()
+    left = mido.Message("control_change", control=10, value=0)
+    mono = stem(
+        write_midi(tmp_path / "mono.mid", [left, *notes(40, program=33)]), noise_band, tmp_path / "mono", "bass"
+    )
+    assert np.abs(mono[:, 0]).max() > 20 * np.abs(mono[:, 1]).max()
+    # A stereo pair keeps half of its width: its right half comes from the middle.
+    wide = stem(write_midi(tmp_path / "wide.mid", [left, *notes(69)]), noise_band, tmp_path / "wide")
+    assert np.abs(wide[:, 0]).max() > 2 * np.abs(wide[:, 1]).max()
 
 
 def test_velocity_is_loudness(tmp_path: Path, noise_band: Path) -> None:

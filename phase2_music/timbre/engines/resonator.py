@@ -25,8 +25,8 @@ from schemas.document import Role
 GUARD_FRAMES = 64
 """Frames behind the loop that continue it: SF2 asks for 46 of them, samplers interpolate over up to 7."""
 
-_LEAD_S = 0.5  # before the loop: the effect's own beginning
-_LOOP_S = 1.0
+_LEAD_S = 0.4  # before the loop: the effect's own beginning
+_LOOP_S = 0.9
 _HIGHEST_HARMONIC_HZ = 16000.0
 
 
@@ -34,19 +34,21 @@ _HIGHEST_HARMONIC_HZ = 16000.0
 class Template:
     """What a family's spectrum looks like where the effect says nothing: amplitude ~ number^-slope, comb of the pluck place.
 
-    Above `corner_hz` the template falls by 12 dB per octave more.
+    Above `corner_hz` the template falls by 12 dB per octave more. `width` is the level of the residual's side channel against
+    its middle; with 0 the note is mono.
     """
 
     slope: float
     pluck: float
     corner_hz: float
+    width: float
 
 
 TEMPLATES: dict[Role, Template] = {
-    "keyboard": Template(slope=1.2, pluck=0.0, corner_hz=4000.0),
-    "bass": Template(slope=1.0, pluck=0.0, corner_hz=900.0),
-    "guitar": Template(slope=1.0, pluck=0.21, corner_hz=5000.0),
-    "drums": Template(slope=1.0, pluck=0.0, corner_hz=8000.0),
+    "keyboard": Template(slope=1.2, pluck=0.0, corner_hz=4000.0, width=0.6),
+    "bass": Template(slope=1.0, pluck=0.0, corner_hz=900.0, width=0.0),
+    "guitar": Template(slope=1.0, pluck=0.21, corner_hz=5000.0, width=0.6),
+    "drums": Template(slope=1.0, pluck=0.0, corner_hz=8000.0, width=0.0),
 }
 
 
@@ -66,21 +68,26 @@ class ResonatorVoice:
         effect's colour in the harmonics' levels (1.5 times it, at most 0.8) and how fully the effect's own beginning is heard.
         """
         rate = self.model.sample_rate
-        periods = max(1, round(_LOOP_S * f0_hz))
+        # High notes may have shorter loops: their grain repeats as little in half the time.
+        loop_s = _LOOP_S * min(1.0, (130.0 / f0_hz) ** 0.35)
+        periods = max(1, round(loop_s * f0_hz))
         frames = round(periods * rate / f0_hz)
         rng = generator(self.seed, "note", round(f0_hz * 1000))
         ring = self._ring(f0_hz, periods, frames, character, rng)
+        ring = np.roll(ring, -calmest_place(ring.mean(axis=0), rate), axis=1)
         lead = round(_LEAD_S * rate)
-        begin = self._begin(ring, lead, character)
-        samples = np.concatenate([begin, ring, ring[:GUARD_FRAMES]]).astype(np.float32)
+        begin = np.stack([self._begin(channel, lead, character) for channel in ring])
+        samples = np.concatenate([begin, ring, ring[:, :GUARD_FRAMES]], axis=1).astype(np.float32)
         return Note(samples, lead, lead + frames - 1, periods * rate / frames)
 
     def _ring(self, f0_hz: float, periods: int, frames: int, character: float, rng: np.random.Generator) -> Floats:
         own = min(0.8, 1.5 * character)
         harmonic = self._harmonics(f0_hz, periods, frames, own, rng)
-        if character <= 0.0:
-            return harmonic
-        ring = harmonic + 1.2 * character * self._residual(f0_hz, frames, character, rng)
+        # Harmonics are the same in both channels and only the noise differs: the sum to mono keeps every harmonic.
+        middle, side = (self._residual(f0_hz, frames, character, rng) for _ in range(2))
+        width = self.template.width
+        noise = np.stack([middle + width * side, middle - width * side] if width else [middle])
+        ring = harmonic + 1.2 * character * noise
         return np.asarray(ring / np.sqrt(np.mean(ring**2)))
 
     def _harmonics(self, f0_hz: float, periods: int, frames: int, own: float, rng: np.random.Generator) -> Floats:
@@ -96,7 +103,7 @@ class ResonatorVoice:
     def harmonic_levels_db(self, f0_hz: float, numbers: npt.NDArray[np.int_], own: float) -> Floats:
         """Levels of the harmonics in dB: the effect's colour by the share `own`, the family's template by the rest.
 
-        The first three harmonics are kept within 12 dB of the loudest, so that a key is heard as its own note even where
+        The first three harmonics are kept within 9 dB of the loudest, so that a key is heard as its own note even where
         the effect has nothing at that frequency.
         """
         f = numbers * f0_hz
@@ -105,7 +112,7 @@ class ResonatorVoice:
         family -= 6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2)
         level = own * self.model.colour_at(f) + (1.0 - own) * family
         level -= level.max()
-        level[:3] = np.maximum(level[:3], np.array([-8.0, -10.0, -12.0])[: len(level)])
+        level[:3] = np.maximum(level[:3], np.array([-5.0, -7.0, -9.0])[: len(level)])
         return np.asarray(level)
 
     def _residual(self, f0_hz: float, frames: int, character: float, rng: np.random.Generator) -> Floats:
@@ -149,6 +156,27 @@ class ResonatorVoice:
         high_pass = signal.butter(2, 150.0, "high", fs=rate, output="sos")
         piece = np.clip(signal.sosfilt(high_pass, piece), -3.0, 3.0)
         return np.pad(np.asarray(piece), (0, lead - length))
+
+
+def calmest_place(ring: Floats, sample_rate: int) -> int:
+    """The frame of a ring where a loop may best begin: level and spectrum change least there, and the curve is smoothest.
+
+    A ring has no seam, but a player that resamples, or a listener who waits for it, meets the joint there.
+    """
+    size, hop = len(ring), 256
+    half = round(0.02 * sample_rate)
+    power = np.cumsum(np.concatenate([[0.0], np.tile(ring**2, 3)]))
+    places = np.arange(0, size, hop) + size
+    before = power[places] - power[places - half]
+    after = power[places + half] - power[places]
+    step_db = np.abs(10 * np.log10((after + 1e-12) / (before + 1e-12)))
+    frames = np.abs(stft(np.tile(ring, 3)))
+    columns = places // hop
+    flux = np.abs(frames[:, columns + 1] - frames[:, columns - 1]).sum(axis=0)
+    best = int(places[np.argmin(step_db + 3.0 * flux / np.median(flux))])
+    bend = np.abs(np.diff(np.tile(ring, 3)[best - hop // 2 - 3 : best + hop // 2 + 3], 2))
+    smooth = np.lib.stride_tricks.sliding_window_view(bend, 5).max(axis=1)
+    return (best - hop // 2 + int(np.argmin(smooth))) % size
 
 
 def _shape(samples: Floats, gains: Floats, sample_rate: int) -> Floats:

@@ -1,0 +1,93 @@
+"""Samples -> zones: which keys and velocities play which sample, through which filter, in which turn.
+
+A velocity layer is the sample through a low-pass of its own: a softer touch excites less of the top, as hammers, plectra and
+sticks do. The corners follow the sample's own spectrum, so every step is heard, dark sample or bright. Round robins borrow the
+neighbour's sample (made from another stretch of the effect), shifted by the step between them: a repeated key then never
+repeats its grain, and no memory is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from core.audio import SAMPLE_RATE, Samples
+from phase2_music.instruments.pitch import key_to_hz
+from phase2_music.instruments.samples import Sample
+from phase2_music.instruments.zones import key_spans
+from schemas.instrument import Zone
+
+VELOCITY_CROSSFADE = 16
+# Lowest and highest velocity of a layer, and the share of the power that lies below its corner (None: no filter).
+_LAYERS: tuple[tuple[int, int, float | None], ...] = ((1, 50, 0.7), (51, 94, 0.92), (95, 127, None))
+_HIGHEST_CORNER_HZ = 16000.0
+
+
+def layer_corners(samples: Samples, lowest_hz: float) -> list[float | None]:
+    """Corner in Hz of each velocity layer of a mono sample of shape (frames,), rising; none below `lowest_hz`."""
+    power = np.abs(np.fft.rfft(samples[: 2 * SAMPLE_RATE])) ** 2
+    share = np.cumsum(power) / (power.sum() + 1e-20)
+    f = np.arange(len(power)) * SAMPLE_RATE / (2 * (len(power) - 1))
+    corners: list[float | None] = []
+    low = lowest_hz
+    for _, _, wanted in _LAYERS:
+        if wanted is None:
+            corners.append(None)
+            continue
+        low = max(low, float(f[int(np.searchsorted(share, wanted))]))
+        corners.append(round(min(low, _HIGHEST_CORNER_HZ), 1))
+        low *= 1.4
+    return corners
+
+
+def melodic_zones(samples: Sequence[Sample]) -> list[Zone]:
+    """Zones of a melodic instrument: each key span three layers deep, and once more with the neighbour's sample.
+
+    `samples` must rise by key. The widest shift is a step and a half of the sampling grid.
+    """
+    spans = key_spans([sample.key for sample in samples])
+    zones = []
+    for index, (sample, span) in enumerate(zip(samples, spans, strict=True)):
+        zones += _layered(sample, span, 1)
+        neighbour = samples[index + 1] if index + 1 < len(samples) else samples[index - 1]
+        if neighbour is not sample:
+            zones += _layered(neighbour, span, 2)
+    return zones
+
+
+def drum_zones(samples: Sequence[Sample], exclusive_classes: dict[int, int]) -> list[Zone]:
+    """Zones of a kit: one key each, three layers deep, alternatives of a key in turn."""
+    zones = []
+    for sample in samples:
+        layered = _layered(sample, (sample.key, sample.key), sample.alternative)
+        zones += [
+            zone.model_copy(update={"one_shot": True, "exclusive_class": exclusive_classes[sample.key]})
+            for zone in layered
+        ]
+    return zones
+
+
+def _layered(sample: Sample, span: tuple[int, int], turn: int) -> list[Zone]:
+    first, last = sample.loop or (None, None)
+    lowest_hz = 1.5 * key_to_hz(sample.key) if sample.loop else 80.0
+    return [
+        Zone(
+            sample=sample.name,
+            root_key=sample.key,
+            tune_cents=round(sample.tune_cents, 2),
+            lo_key=span[0],
+            hi_key=span[1],
+            lo_velocity=low,
+            hi_velocity=high,
+            seq_position=turn,
+            loop_start=first,
+            loop_end=last,
+            cutoff_hz=corner,
+        )
+        for (low, high, _), corner in zip(_LAYERS, layer_corners(sample.mono, lowest_hz), strict=True)
+    ]
+
+
+assert all(below[1] + 1 == above[0] for below, above in pairwise(_LAYERS))

@@ -1,0 +1,122 @@
+"""The samples of a melodic instrument: one for every third key, each with as much of the effect as stays in tune."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import python_stretch
+
+from core.audio import SAMPLE_RATE, Audio, Samples
+from phase2_music.instruments.pitch import (
+    Pitch,
+    cents_between,
+    comb_pitch,
+    is_steady,
+    key_to_hz,
+    yin_pitch,
+)
+from phase2_music.instruments.samples import Sample, levelled
+from phase2_music.timbre.analysis import SoundModel
+from phase2_music.timbre.protocol import Note, Voice
+
+_CHARACTER_STEPS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.0)
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """Makes the sample of any key from one voice. `character` is the dial from 0 to 1, `pitch` that of the effect."""
+
+    voice: Voice
+    pitch: Pitch
+    character: float
+    loudness_lufs: float
+
+    @property
+    def can_tune(self) -> bool:
+        """Whether keys can be given to this effect at all."""
+        return self.pitch.pitched or self.voice.note(220.0, 0.0) is not None
+
+    def sample(self, key: int, name: str) -> Sample:
+        """The sample of one key: the most characteristic one that both trackers hear in tune, or the purest."""
+        sample = None
+        for sample in self._candidates(key, name):
+            if sample.in_tune:
+                break
+        assert sample is not None
+        return dataclasses.replace(sample, samples=levelled(sample.samples, sample.loop, self.loudness_lufs))
+
+    def _candidates(self, key: int, name: str) -> Iterator[Sample]:
+        """Samples of one key, from the most characteristic to the purest."""
+        target_hz = key_to_hz(key)
+        shifted = _shifted(self.voice.colour, target_hz, self.pitch) if self.pitch.pitched else None
+        if self.voice.note(target_hz, 0.0) is None:
+            shifted = _shifted(self.voice.colour, target_hz, self.pitch)
+            yield _measured(Sample(name, key, shifted[None, :]), target_hz)
+            return
+        made = None
+        for step in _CHARACTER_STEPS:
+            made = self.voice.note(target_hz, self.character * step)
+            assert made is not None
+            yield _from_note(name, key, made if shifted is None else _with_attack(made, shifted), target_hz)
+        if shifted is not None and made is not None:
+            yield _from_note(name, key, made, target_hz)
+
+
+def _from_note(name: str, key: int, note: Note, target_hz: float) -> Sample:
+    tune_cents = cents_between(target_hz, note.f0_hz)
+    return _measured(Sample(name, key, note.samples, tune_cents, (note.loop_start, note.loop_end)), target_hz)
+
+
+def _measured(sample: Sample, target_hz: float) -> Sample:
+    """Ask both trackers how far from the key the sample will sound: in its first second (less 30 ms), in half of it, and in its loop.
+
+    The medians alone would let a note pass that wavers between octaves: it must also be steady, in every part.
+    """
+    mono = sample.mono
+    parts = [mono[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in ((0.03, 1.03), (0.06, 0.6))]
+    if sample.loop:
+        parts.append(mono[sample.loop[0] : sample.loop[1] + 1])
+    yin, comb = (
+        max((_off(track(part, SAMPLE_RATE), target_hz) + sample.tune_cents for part in parts), key=abs)
+        for track in (yin_pitch, comb_pitch)
+    )
+    steady = all(is_steady(part, SAMPLE_RATE, target_hz) for part in parts)
+    return dataclasses.replace(sample, off_cents=(yin, comb), steady=steady)
+
+
+def _off(found_hz: float | None, target_hz: float) -> float:
+    return 9999.0 if found_hz is None else cents_between(found_hz, target_hz)
+
+
+def _shifted(colour: Audio, target_hz: float, pitch: Pitch) -> Samples:
+    """The effect moved so that its own pitch (or, without one, 261.6 Hz) becomes `target_hz`, mono, shape (frames,).
+
+    python-stretch keeps the length; from 6 semitones on it keeps the formants too (a tonality limit of 8 kHz).
+    """
+    semitones = cents_between(target_hz, pitch.f0_hz if pitch.pitched and pitch.f0_hz else key_to_hz(60)) / 100.0
+    model = SoundModel.of(colour)
+    stretch = python_stretch.Signalsmith.Stretch()
+    stretch.preset(1, SAMPLE_RATE)
+    stretch.setTransposeSemitones(semitones, 8000.0 / SAMPLE_RATE if abs(semitones) > 6 else 0.0)
+    moved = np.array(stretch.process(model.samples.astype(np.float32)[None, :]), dtype=np.float32)[0]
+    fade = min(len(moved), round(0.03 * SAMPLE_RATE))
+    moved[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    return np.asarray(moved)
+
+
+def _with_attack(note: Note, shifted: Samples) -> Note:
+    """A note that begins as the shifted effect and has become the seamless ring when its loop begins."""
+    lead = note.loop_start
+    attack = np.pad(shifted[:lead], (0, max(0, lead - len(shifted))))
+    loop_rms = np.sqrt(np.mean(note.samples[:, lead : note.loop_end + 1] ** 2))
+    tail = attack[lead // 4 : lead]
+    attack = attack * (loop_rms / (np.sqrt(np.mean(tail**2)) + 1e-9))
+    # The attack may stand out as a struck string does, not more.
+    attack = np.clip(attack, -12.0 * loop_rms, 12.0 * loop_rms)
+    turn = np.clip((np.arange(lead) / lead - 0.3) / 0.7, 0.0, 1.0) * np.pi / 2
+    begin = attack * np.cos(turn) + note.samples[:, :lead] * np.sin(turn)
+    samples = np.concatenate([begin, note.samples[:, lead:]], axis=1).astype(np.float32)
+    return dataclasses.replace(note, samples=samples)
