@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.errors import PhotoneError
+from core.errors import PhotoneError, UsageError
 
 if TYPE_CHECKING:
     from flows.stages import Made, MakeOptions
+    from schemas.document import Role
     from schemas.song import Song
 
 # Heavy imports stay inside the commands: `photone --help` answers at once, and Prefect is imported for --track only.
@@ -80,17 +82,25 @@ preview_option = click.option(
 @_engine_options("vision", "effects", "timbre")
 @seed_option
 @click.option("--track", is_flag=True, help="Run as a Prefect flow, on a running server or on one started for it.")
+@click.option(
+    "--cast",
+    "cast_text",
+    metavar="ROLE=N,...",
+    help="Effects for roles by number: bass=3,drums=1+4. The rest is chosen.",
+)
 @preview_option
 @json_option
 @_example("photone make holiday.jpg --score greensleeves")
-def make(picture: Path, score: str, out: Path | None, as_json: bool, track: bool, **rest: Any) -> None:
+def make(
+    picture: Path, score: str, out: Path | None, cast_text: str | None, as_json: bool, track: bool, **rest: Any
+) -> None:
     """Make effects, instruments and a song out of PICTURE."""
     from flows.stages import MakeOptions, score_name
     from flows.stages import make as make_song
 
     folder = out or Path("runs") / f"{picture.stem or 'picture'}-{score_name(score)}"
     given = {name: value for name, value in rest.items() if value is not None}
-    options = MakeOptions(picture=picture, out=folder, score=score, **given)
+    options = MakeOptions(picture=picture, out=folder, score=score, cast=parse_cast(cast_text or ""), **given)
     began = time.perf_counter()
     if track:
         made = _tracked(options)
@@ -98,6 +108,26 @@ def make(picture: Path, score: str, out: Path | None, as_json: bool, track: bool
         with _progress() as report:
             made = make_song(options, report)
     _print_made(folder, made, time.perf_counter() - began, as_json)
+
+
+def parse_cast(text: str) -> dict[Role, tuple[int, ...]]:
+    """Parse "bass=3,drums=1+4".
+
+    Raises:
+        UsageError: it cannot be read so.
+    """
+    from schemas.document import ROLES
+
+    wishes: dict[Role, tuple[int, ...]] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, numbers = part.partition("=")
+        role = next((role for role in ROLES if role == name.strip()), None)
+        if role is None or not re.fullmatch(r"\d{1,4}(\+\d{1,4})*", numbers.strip()):
+            raise UsageError(
+                f"--cast {part}: expected ROLE=NUMBER or drums=NUMBER+NUMBER, roles are {', '.join(ROLES)}"
+            )
+        wishes[role] = tuple(dict.fromkeys(int(number) for number in numbers.split("+")))
+    return wishes
 
 
 def _tracked(options: MakeOptions) -> Made:
@@ -271,6 +301,20 @@ def instrument(
     click.echo(f"{out / role}.sfz  {out / role}.sf2")
 
 
+@app.command("set")
+@click.argument("instruments_dir", type=PATH)
+@click.option(
+    "--out", type=PATH, required=True, help="FILE.sf2 (one SF2, the roles as presets) or FILE.zip (everything)."
+)
+@_example("photone set runs/demo/instruments --out band.zip")
+def set_command(instruments_dir: Path, out: Path) -> None:
+    """Put a whole band into one file for any sampler."""
+    from phase2_music.instruments.sets import export_set
+
+    export_set(instruments_dir, out)
+    click.echo(str(out))
+
+
 @app.command()
 @click.argument("instruments_dir", type=PATH)
 @required_score
@@ -394,6 +438,58 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.text}")
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
+
+
+@app.group(name="eval", cls=_Group)
+def evaluate() -> None:
+    """Measure how good photone's own work is."""
+
+
+@evaluate.command(name="instruments")
+@click.option(
+    "--sources",
+    metavar="NAME,...",
+    default="",
+    help="Sounds to build of; `all` adds every foley gesture; 21 by default.",
+)
+@click.option("--roles", metavar="ROLE,...", default="", help="Roles to build; all four by default.")
+@click.option("--step", type=click.IntRange(1, 24), default=1, show_default=True, help="Play every so many keys.")
+@click.option("--out", type=PATH, help="Keep the instruments and the figures in this folder.")
+@click.option("--peer/--no-peer", default=True, show_default=True, help="Compare with librosa's pitch_shift.")
+@seed_option
+@json_option
+@_example("photone eval instruments --sources noise,bell --roles keyboard")
+def eval_instruments(sources: str, roles: str, out: Path | None, as_json: bool, **rest: Any) -> None:
+    """Build instruments out of many sounds and measure them in two players; exit status 1 when a target is missed."""
+    from core.manifest import prepare_folder, to_json, write_text
+    from flows.evaluation import instruments as evaluation
+
+    if out is not None:
+        prepare_folder(out)
+    options = evaluation.EvaluationOptions(_names(sources), _roles(roles), out=out, **rest)
+    with _progress() as report:
+        result = evaluation.evaluate(options, report)
+    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
+    if out is not None:
+        write_text(out / "evaluation.json", values)
+        write_text(out / "evaluation.txt", table + "\n")
+    click.echo(values if as_json else table, nl=not as_json)
+    if not result.passed:
+        raise SystemExit(1)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _roles(text: str) -> tuple[Any, ...]:
+    from core.errors import UsageError
+    from schemas.document import ROLES
+
+    for role in _names(text):
+        if role not in ROLES:
+            raise UsageError(f"no role {role!r}: choose from {', '.join(ROLES)}")
+    return _names(text) or ROLES
 
 
 @contextmanager

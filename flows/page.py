@@ -39,7 +39,7 @@ def write_page(folder: Path, run: Run) -> None:
         f"<h1>{escape(name)}</h1><p>{escape(scene.scene_description)}</p><p>{escape(scene.mood_description)}</p>",
         _picture(scene),
         "<h2>Songs</h2>" + "".join(_song(path, song) for path, song in songs),
-        "<h2>Band</h2>" + _band(run, instruments),
+        "<h2>Band</h2>" + _band(run, instruments, effects.effects),
         "<h2>Effects</h2>" + _effects(effects.effects),
         "<h2>Made by</h2>" + _made_by(run),
     ]
@@ -97,11 +97,11 @@ def _song(path: str, song: Song) -> str:
     )
 
 
-def _band(run: Run, instruments: list[Instrument]) -> str:
-    reasons = {casting.role: casting for casting in run.casting}
+def _band(run: Run, instruments: list[Instrument], effects: list[Effect]) -> str:
+    names = {f"effects/{effect.file}": f"{effect.source}, {effect.play_method}" for effect in effects}
     rows = []
     for instrument in instruments:
-        role, casting = instrument.role, reasons[instrument.role]
+        role: str = instrument.role
         verified = instrument.verified
         tuning = (
             f"{verified.within_25_cents} of {verified.notes} samples in tune, median {verified.median_abs_cents} cents off"
@@ -109,12 +109,13 @@ def _band(run: Run, instruments: list[Instrument]) -> str:
             else f"{len(instrument.zones)} drums"
         )
         files = " · ".join(f"<a href='instruments/{role}/{role}.{kind}' download>{kind}</a>" for kind in ("sfz", "sf2"))
-        rows.append(
-            f"<tr><th scope=row>{role}</th><td>{escape(instrument.source_effect.name)}<br>"
-            f"<span class=quiet>{escape(casting.reason)}</span></td>"
-            f"<td>{_audio(casting.effect, instrument.source_effect.name)}</td>"
-            f"<td>{tuning}<br>{files}</td></tr>"
-        )
+        for casting in (casting for casting in run.casting if casting.role == instrument.role):
+            rows.append(
+                f"<tr><th scope=row>{role}</th><td>{escape(names[casting.effect])}<br>"
+                f"<span class=quiet>{escape(casting.reason)}</span></td>"
+                f"<td>{_audio(casting.effect, names[casting.effect])}</td><td>{tuning}<br>{files}</td></tr>"
+            )
+            role, tuning, files = "", "", ""
     head = "<tr><th>Role</th><th>Played by</th><th>Its effect</th><th>Instrument</th></tr>"
     return f"<div class=wide><table>{head}{''.join(rows)}</table></div>"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.audio import read_audio, write_audio
@@ -25,13 +25,13 @@ from phase1_sound.vision import VISION_ENGINES
 from phase1_sound.vision.pictures import save_analysed
 from phase1_sound.vision.protocol import VisionRequest
 from phase2_music.instruments.build import InstrumentRequest, build_instrument
-from phase2_music.instruments.casting import Candidate, cast, traits_of
+from phase2_music.instruments.casting import Candidate, cast_band, traits_of
 from phase2_music.rendering.render import RenderOptions, find_band, render_song
 from phase2_music.rendering.score import read_score
 from phase2_music.scores import bundled_scores, find_score
 from phase2_music.timbre import TIMBRE_ENGINES
 from phase2_music.timbre.protocol import TimbreEngine
-from schemas.document import ROLES
+from schemas.document import ROLES, Role
 from schemas.effect import Effect, Effects, EngineRecord
 from schemas.instrument import Instrument
 from schemas.run import Casting, Engines, PictureRecord, Run
@@ -48,7 +48,10 @@ _VERSIONS = {"picture": 1, "scene": 1, "effects": 1, "casting": 1, "instrument":
 
 @dataclass(frozen=True)
 class MakeOptions:
-    """What `photone make` is asked for. Engines are "name" or "name:argument"; `score` is a bundled name or a path."""
+    """What `photone make` is asked for.
+
+    Engines are "name" or "name:argument"; `score` is a bundled name or a path; `cast` gives roles to effects by number.
+    """
 
     picture: Path
     out: Path
@@ -58,6 +61,7 @@ class MakeOptions:
     timbre: str = TIMBRE_ENGINES.default
     seed: int = 0
     preview_s: float | None = None
+    cast: Mapping[Role, Sequence[int]] = field(default_factory=dict)
 
 
 def score_name(score: str) -> str:
@@ -131,7 +135,7 @@ def casting_stage(ledger: Ledger, options: MakeOptions) -> None:
 
     def work() -> list[Path]:
         effects = Effects.read(folder / "effects.json").effects
-        choices = cast([_candidate(effect, folder) for effect in effects])
+        choices = cast_band([_candidate(effect, folder) for effect in effects], options.cast)
         files = {effect.number: f"effects/{effect.file}" for effect in effects}
         ledger.note(
             casting=[
@@ -147,7 +151,9 @@ def casting_stage(ledger: Ledger, options: MakeOptions) -> None:
         )
         return []
 
-    ledger.stage("casting", {"version": _VERSIONS["casting"], "effects": sha256_file(folder / "effects.json")}, work)
+    wishes = {role: list(numbers) for role, numbers in options.cast.items()}
+    effects_sha256 = sha256_file(folder / "effects.json")
+    ledger.stage("casting", {"version": _VERSIONS["casting"], "effects": effects_sha256, "cast": wishes}, work)
 
 
 def _candidate(effect: Effect, folder: Path) -> Candidate:
@@ -160,32 +166,36 @@ def instruments_stage(ledger: Ledger, options: MakeOptions, on_role: Report = la
     """timbres/ and instruments/: one stage per role, so that a changed effect rebuilds only what is made of it."""
     engine = TIMBRE_ENGINES.load(options.timbre)
     effects = {e.number: e for e in Effects.read(ledger.folder / "effects" / "effects.json").effects}
-    for casting in ledger.run.casting:
-        on_role(casting.role)
-        _instrument_stage(ledger, casting, effects[casting.number], engine, options.seed)
+    for role in ROLES:
+        on_role(role)
+        played = [effects[casting.number] for casting in ledger.run.casting if casting.role == role]
+        _instrument_stage(ledger, role, played, engine, options.seed)
 
 
-def _instrument_stage(ledger: Ledger, casting: Casting, effect: Effect, engine: TimbreEngine, seed: int) -> None:
-    role = casting.role
+def _instrument_stage(ledger: Ledger, role: Role, effects: list[Effect], engine: TimbreEngine, seed: int) -> None:
+    effect, *others = effects
+    folder = ledger.folder / "effects"
     out = ledger.folder / "instruments" / role
     timbre = ledger.folder / "timbres" / f"{role}.wav"
 
     def work() -> list[Path]:
-        path = ledger.folder / casting.effect
         request = InstrumentRequest(
-            sound=read_audio(path),
-            file=casting.effect,
+            sound=read_audio(folder / effect.file),
+            file=f"effects/{effect.file}",
             sha256=effect.sha256,
             name=effect.source,
             role=role,
             seed=derive_seed(seed, "instrument", role),
             pan=effect.pan,
+            others=tuple(read_audio(folder / other.file) for other in others),
         )
         built = build_instrument(request, engine, out)
         write_audio(timbre, built.colour)
         return [*files_under(out), timbre]
 
-    depends = _depends("instrument", engine.info, effect=effect.sha256, pan=effect.pan, role=role, seed=seed)
+    depends = _depends(
+        "instrument", engine.info, effects=[e.sha256 for e in effects], pan=effect.pan, role=role, seed=seed
+    )
     ledger.stage(f"instrument-{role}", depends, work)
 
 

@@ -19,6 +19,7 @@ from core.errors import PhotoneError
 from flows import stages
 from flows.ledger import Ledger
 from flows.stages import Made, MakeOptions
+from schemas.document import Role
 
 
 def _retryable(_task: Any, _run: Any, state: Any) -> bool:
@@ -102,6 +103,7 @@ async def picture_to_song(
     timbre: str = "resonator",
     seed: int = 0,
     preview_s: float | None = None,
+    cast: dict[Role, list[int]] | None = None,
 ) -> str:
     """A picture becomes a song; gives the song's folder."""
     options = _values(
@@ -114,6 +116,7 @@ async def picture_to_song(
             timbre=timbre,
             seed=seed,
             preview_s=preview_s,
+            cast=cast or {},
         )
     )
     await asyncio.to_thread(stages.check_options, _options(options))

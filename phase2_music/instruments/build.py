@@ -12,21 +12,13 @@ from core.audio import SAMPLE_RATE, Audio, write_audio
 from core.engines import EngineInfo
 from core.errors import InstrumentError
 from core.manifest import atomic_folder
-from phase2_music.instruments.drums import KIT, render_piece
+from phase2_music.instruments.drums import KIT, best_model, render_piece
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
 from phase2_music.instruments.pitch import judge_pitch
 from phase2_music.instruments.roles import ROLE_SPECS, RoleSpec
 from phase2_music.instruments.samples import Sample
-from phase2_music.instruments.sf2 import (
-    Generators,
-    Sf2Preset,
-    Sf2Sample,
-    Sf2Zone,
-    envelope_generators,
-    filter_cents,
-    sf2_bytes,
-)
 from phase2_music.instruments.sfz import sfz_text
+from phase2_music.instruments.soundfont import soundfont
 from phase2_music.instruments.tuning import Tuner
 from phase2_music.timbre.analysis import SoundModel
 from phase2_music.timbre.protocol import TimbreEngine, Voice, VoiceRequest
@@ -41,6 +33,7 @@ class InstrumentRequest:
 
     `sound` is the effect at any rate, mono or stereo; `file` names it in the documents. `character` is the dial from 0 (pure
     tone) to 1 (the effect itself), None for the role's default. `pan` (-1..1) is where its source stands in the picture.
+    `others` are further effects that share a drum kit; each piece is made of the one that suits it best.
     """
 
     sound: Audio
@@ -51,6 +44,7 @@ class InstrumentRequest:
     seed: int
     character: float | None = None
     pan: float = 0.0
+    others: tuple[Audio, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,11 +90,12 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
         voiced_probability=round(pitch.voiced_probability, 4),
     )
     if request.role == "drums":
-        parts = _drum_kit(request, spec, voice)
+        others = [engine.voice(VoiceRequest(_mono(sound), "drums", request.seed)) for sound in request.others]
+        parts = _drum_kit(request, spec, [voice, *others])
     else:
         parts = _melodic(request, spec, Tuner(voice, pitch, character, spec.loudness_lufs))
     instrument = _document(request, source, engine.info, parts)
-    _write(instrument, parts.samples, spec, out)
+    _write(instrument, parts.samples, out)
     return Built(instrument, voice.colour)
 
 
@@ -109,13 +104,13 @@ def _mono(sound: Audio) -> Audio:
     return Audio(mono.samples - np.mean(mono.samples, dtype=np.float64).astype(np.float32), SAMPLE_RATE)
 
 
-def _drum_kit(request: InstrumentRequest, spec: RoleSpec, voice: Voice) -> _Parts:
-    model = SoundModel.of(voice.colour)
+def _drum_kit(request: InstrumentRequest, spec: RoleSpec, voices: list[Voice]) -> _Parts:
+    models = [SoundModel.of(voice.colour) for voice in voices]
     samples = [
         Sample(
             file_name(request.role, piece.key, turn),
             piece.key,
-            render_piece(model, piece, request.seed, turn, spec.loudness_lufs).samples,
+            render_piece(best_model(models, piece), piece, request.seed, turn, spec.loudness_lufs).samples,
             alternative=turn,
         )
         for piece in KIT
@@ -177,53 +172,12 @@ def file_name(role: Role, key: int, turn: int = 1) -> str:
     return f"{role}_{key:03d}.flac" if turn == 1 else f"{role}_{key:03d}_{turn}.flac"
 
 
-def _write(instrument: Instrument, samples: list[Sample], spec: RoleSpec, out: Path) -> None:
+def _write(instrument: Instrument, samples: list[Sample], out: Path) -> None:
     role = instrument.role
     with atomic_folder(out) as folder:
         for sample in samples:
             write_audio(folder / "samples" / sample.name, Audio(sample.samples, SAMPLE_RATE))
         (folder / f"{role}.sfz").write_text(sfz_text(instrument), encoding="utf-8")
-        (folder / f"{role}.sf2").write_bytes(_sf2(instrument, samples, spec))
+        sounds = {sample.name: sample.samples for sample in samples}
+        (folder / f"{role}.sf2").write_bytes(soundfont(instrument.name, [(instrument, sounds)]))
         instrument.write(folder / "instrument.json")
-
-
-def _sf2(instrument: Instrument, samples: list[Sample], spec: RoleSpec) -> bytes:
-    """The SF2: first samples as the General MIDI preset, round robins as presets of their own (SF2 knows no turns)."""
-    numbers = {sample.name: number for number, sample in enumerate(samples)}
-    sf2_samples = [
-        Sf2Sample(Path(s.name).stem, s.samples, SAMPLE_RATE, s.key, round(s.tune_cents), s.loop) for s in samples
-    ]
-    envelope = instrument.envelope
-    common = envelope_generators(envelope.attack_s, envelope.decay_s, envelope.sustain, envelope.release_s)
-    presets = []
-    for turn in range(1, max(zone.seq_position for zone in instrument.zones) + 1):
-        zones = [Sf2Zone(numbers[z.sample], _zone_generators(z)) for z in _zones_of_turn(instrument.zones, turn)]
-        bank, program = spec.preset(turn)
-        presets.append(
-            Sf2Preset(instrument.name if turn == 1 else f"{turn} {instrument.name}", bank, program, zones, common)
-        )
-    return sf2_bytes(instrument.name, sf2_samples, presets)
-
-
-def _zones_of_turn(zones: list[Zone], turn: int) -> list[Zone]:
-    """The zones that sound in a turn; keys without an alternative sound in every turn."""
-    present = {(zone.lo_key, zone.lo_velocity) for zone in zones if zone.seq_position == turn}
-    return [
-        zone
-        for zone in zones
-        if zone.seq_position == turn or (zone.seq_position == 1 and (zone.lo_key, zone.lo_velocity) not in present)
-    ]
-
-
-def _zone_generators(zone: Zone) -> Generators:
-    generators: Generators = {
-        "keyRange": (zone.lo_key, zone.hi_key),
-        "velRange": (zone.lo_velocity, zone.hi_velocity),
-        "overridingRootKey": zone.root_key,
-        "sampleModes": 1 if zone.loop_start is not None else 0,
-    }
-    if zone.cutoff_hz is not None:
-        generators["initialFilterFc"] = filter_cents(zone.cutoff_hz)
-    if zone.exclusive_class:
-        generators["exclusiveClass"] = zone.exclusive_class
-    return generators

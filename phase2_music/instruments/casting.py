@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from core.audio import Audio
+from core.errors import UsageError
 from phase2_music.instruments.pitch import judge_pitch
 from phase2_music.timbre.analysis import BANDS_HZ, SoundModel, running_rms
 from schemas.document import ROLES, Role
@@ -80,6 +81,7 @@ _WISHES: dict[Role, tuple[tuple[str, float, float, float, str], ...]] = {
 }
 _HINT_WEIGHT = 2.0
 _OTHER_HINT_PENALTY = 0.6
+_MORE_DRUMS = 3
 
 
 def traits_of(sound: Audio) -> Traits:
@@ -130,6 +132,8 @@ def cast(candidates: Sequence[Candidate], roles: Sequence[Role] = ROLES) -> list
     No effect plays two roles while there are enough; with fewer effects than roles each is used before one is used again.
     `candidates` must not be empty.
     """
+    if not roles:
+        return []
     copies = -(-len(roles) // len(candidates))
     pool = [candidate for _ in range(copies) for candidate in candidates]
     # A second use costs more than any fit can gain, so it happens only when effects run out.
@@ -144,6 +148,49 @@ def cast(candidates: Sequence[Candidate], roles: Sequence[Role] = ROLES) -> list
             choices[index] = Choice(choice.role, choice.candidate, choice.score, reason)
         used.add(choice.candidate.number)
     return choices
+
+
+def cast_band(candidates: Sequence[Candidate], wanted: Mapping[Role, Sequence[int]]) -> list[Choice]:
+    """Cast the whole band: what the user asked for by number first, the best assignment for the other roles.
+
+    Drums may be several effects: those that were asked for, or the chosen one and up to three more whose variants ask for
+    drums and that nobody else plays. A role's main effect comes first.
+
+    Raises:
+        UsageError: a number that no effect has, or several effects for a role that takes one.
+    """
+    by_number = {candidate.number: candidate for candidate in candidates}
+    choices = [
+        Choice(role, by_number[number], fit(by_number[number], role)[0], "asked for")
+        for role, numbers in checked_wishes(wanted, by_number).items()
+        for number in numbers
+    ]
+    taken = {choice.candidate.number for choice in choices}
+    free = [candidate for candidate in candidates if candidate.number not in taken] or list(candidates)
+    choices += cast(free, [role for role in ROLES if role not in wanted])
+    if "drums" not in wanted:
+        choices += _more_drums(candidates, {choice.candidate.number for choice in choices})
+    return sorted(choices, key=lambda choice: ROLES.index(choice.role))
+
+
+def checked_wishes(
+    wanted: Mapping[Role, Sequence[int]], by_number: Mapping[int, Candidate]
+) -> Mapping[Role, Sequence[int]]:
+    """The same wishes, once it is sure that they can be met."""
+    for role, numbers in wanted.items():
+        if len(numbers) > 1 and role != "drums":
+            raise UsageError(f"--cast {role}={'+'.join(map(str, numbers))}: only drums can be made of several effects")
+        for number in numbers:
+            if number not in by_number:
+                known = f"{min(by_number)} to {max(by_number)}"
+                raise UsageError(f"--cast {role}={number}: there is no such effect: choose from {known}")
+    return wanted
+
+
+def _more_drums(candidates: Sequence[Candidate], taken: set[int]) -> list[Choice]:
+    idle = [c for c in candidates if c.number not in taken and c.role_hint == "drums"]
+    best = sorted(idle, key=lambda candidate: -fit(candidate, "drums")[0])[:_MORE_DRUMS]
+    return [Choice("drums", c, round(fit(c, "drums")[0], 4), "shares the kit") for c in best]
 
 
 def _choice(role: Role, candidate: Candidate) -> Choice:

@@ -8,6 +8,7 @@ Physics of Musical Instruments, chapters 2, 3 and 18, for the mode ratios).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import signal
 from core.audio import Audio
 from core.loudness import limit_peaks, normalise_loudness
 from core.seeds import generator
-from phase2_music.timbre.analysis import Floats, SoundModel
+from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel
 
 MEMBRANE = (1.0, 1.594, 2.136, 2.296, 2.653, 2.918)
 BAR = (1.0, 2.756, 5.404, 8.933)
@@ -149,8 +150,15 @@ KIT: tuple[Piece, ...] = (
 )  # fmt: skip
 
 
+def best_model(models: Sequence[SoundModel], piece: Piece) -> SoundModel:
+    """The effect that has most to say in a piece's register; the first where several have the same."""
+    low, high = (piece.lo_hz, piece.hi_hz) if piece.grain >= 0.5 else (0.7 * piece.body_hz, 8.0 * piece.body_hz)
+    inside = (low <= BANDS_HZ) & (high >= BANDS_HZ)
+    return max(models, key=lambda model: float(np.mean(10 ** (model.colour_db[inside] / 20))))
+
+
 def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness_lufs: float) -> Audio:
-    """One hit of a piece (another for each turn), mono, at a loudness in LUFS (plus the piece's own level), true peak under -1 dBTP."""
+    """One hit of a piece (another for each turn), mono, at a loudness in LUFS (plus its own level), peaks under -1 dBTP."""
     rng = generator(seed, "drum", piece.key, turn)
     rate = model.sample_rate
     longest = max(piece.body_s * (piece.body > 0), piece.grain_s * (piece.grain > 0), 0.06)

@@ -71,7 +71,7 @@ def _from_note(name: str, key: int, note: Note, target_hz: float) -> Sample:
 
 
 def _measured(sample: Sample, target_hz: float) -> Sample:
-    """Ask both trackers how far from the key the sample will sound: in its first second (less 30 ms), in half of it, and in its loop.
+    """Ask both trackers how far from the key the sample sounds: in its first second, in half of it, and in its loop.
 
     The medians alone would let a note pass that wavers between octaves: it must also be steady, in every part.
     """

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.audio import SAMPLE_RATE
-from core.errors import InstrumentError
 from core.manifest import atomic_folder, sha256_file
+from phase2_music.instruments.sets import read_band
 from phase2_music.rendering.mixing import MixOptions, mix_stems
 from phase2_music.rendering.score import Score
 from phase2_music.rendering.synth import render_stems
-from schemas.document import ROLES, Role
-from schemas.instrument import Instrument
+from schemas.document import Role
 from schemas.song import ScoreRecord, ScoreTrack, Song, Stem
 
 
@@ -40,13 +39,7 @@ def find_band(folder: Path) -> Band:
         InstrumentError: the folder is missing or holds no instrument.
         DocumentError: an instrument.json is damaged.
     """
-    documents = {role: folder / role / "instrument.json" for role in ROLES}
-    found = {role: Instrument.read(path) for role, path in documents.items() if path.is_file()}
-    if not found:
-        raise InstrumentError(
-            f"{folder}: no instruments here (expected keyboard/, bass/, guitar/ or drums/ with instrument.json): "
-            "give a run's instruments folder"
-        )
+    found = read_band(folder)
     return Band({role: folder / role / f"{role}.sf2" for role in found}, {r: i.pan for r, i in found.items()})
 
 

@@ -44,7 +44,19 @@ def refused(result: subprocess.CompletedProcess[str], status: int, *words: str) 
         assert word in result.stderr
 
 
-COMMANDS = ("make", "swap", "describe", "effects", "instrument", "render", "batch", "engines", "scores", "doctor")
+COMMANDS = (
+    "make",
+    "swap",
+    "describe",
+    "effects",
+    "instrument",
+    "render",
+    "set",
+    "batch",
+    "engines",
+    "scores",
+    "doctor",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -207,6 +219,8 @@ def test_bad_pictures_are_refused_and_leave_nothing(tmp_path: Path, name: str) -
         (("--seed", "-1"), "--seed"),
         (("--preview", "0"), "--preview"),
         (("--loud",), "--loud"),
+        (("--cast", "kazoo=1"), "kazoo=1"),
+        (("--cast", "bass=one"), "bass=one"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
@@ -238,6 +252,29 @@ def test_foreign_folders_are_never_replaced(tmp_path: Path, noise_band: Path) ->
     refused(photone("render", noise_band, "--score", "canon", "--out", tmp_path / "letters"), 2, "letters", "--out")
     refused(photone("instrument", tmp_path / "a.wav", "--role", "bass", "--out", tmp_path / "letters"), 2, "letters")
     assert (tmp_path / "letters" / "to-mother.txt").read_text() == "dear mother"
+
+
+def test_cast_gives_roles_to_effects(tmp_path: Path) -> None:
+    arguments = (
+        "make",
+        demo_picture(),
+        "--out",
+        tmp_path / "run",
+        "--preview",
+        "1",
+        "--cast",
+        "bass=3,drums=1+5",
+        "--json",
+    )
+    casting = json.loads(photone(*arguments).stdout)["casting"]
+    assert [(c["role"], c["number"]) for c in casting if c["role"] in ("bass", "drums")] == [
+        ("bass", 3),
+        ("drums", 1),
+        ("drums", 5),
+    ]
+    refused(
+        photone("make", demo_picture(), "--out", tmp_path / "run", "--cast", "bass=99"), 2, "bass=99", "no such effect"
+    )
 
 
 @pytest.mark.parametrize("after", ["run.json", "scene.json", "effects/effects.json", "instruments/bass", "songs"])

@@ -83,6 +83,12 @@ def log_mel(path: Path) -> np.ndarray:
     return 10 * np.log10(mel / mel.max() + 1e-6)
 
 
+def main_effects(casting: list[dict[str, str]]) -> tuple[str, ...]:
+    """The first effect of each role."""
+    first = {entry["role"]: entry["effect"] for entry in reversed(casting)}
+    return tuple(first[role] for role in ("keyboard", "bass", "guitar", "drums"))
+
+
 def test_three_photographs_give_three_bands(tmp_path: Path) -> None:
     runs = []
     for picture in photographs():
@@ -91,7 +97,7 @@ def test_three_photographs_give_three_bands(tmp_path: Path) -> None:
         runs.append(out)
     scenes = [json.loads((run / "scene.json").read_text()) for run in runs]
     assert len({scene["scene_description"] for scene in scenes}) == 3
-    casts = [tuple(c["effect"] for c in json.loads((run / "run.json").read_text())["casting"]) for run in runs]
+    casts = [main_effects(json.loads((run / "run.json").read_text())["casting"]) for run in runs]
     assert len(set(casts)) == 3
     assert all(len(set(cast)) == 4 for cast in casts)
     for a, b in ((0, 1), (0, 2), (1, 2)):

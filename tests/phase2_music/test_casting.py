@@ -5,8 +5,8 @@ import pytest
 from conftest import noise, tone
 
 from core.audio import SAMPLE_RATE, Audio
-from core.errors import AudioError
-from phase2_music.instruments.casting import Candidate, Traits, cast, traits_of
+from core.errors import AudioError, UsageError
+from phase2_music.instruments.casting import Candidate, Traits, cast, cast_band, traits_of
 from schemas.document import ROLES, Role
 
 MIDDLING = Traits(pitched=0.3, register_key=70, attack_s=0.05, sustain=0.5, punch=0.3, brightness=0.3)
@@ -56,3 +56,43 @@ def test_a_reason_is_given_for_each_choice() -> None:
 def test_traits_of_silence_are_refused() -> None:
     with pytest.raises(AudioError, match="silent"):
         traits_of(Audio(np.zeros(100), SAMPLE_RATE))
+
+
+def test_what_the_user_asks_for_is_cast_and_the_rest_is_chosen_from_what_is_left() -> None:
+    pool = [
+        candidate(1, "bass"),
+        candidate(2, "bass", 0.6),
+        candidate(3, "keyboard"),
+        candidate(4, "guitar"),
+        candidate(5),
+    ]
+    choices = cast_band(pool, {"keyboard": [1], "drums": [4, 3]})
+    assert [(c.role, c.candidate.number) for c in choices] == [
+        ("keyboard", 1),
+        ("bass", 2),
+        ("guitar", 5),
+        ("drums", 4),
+        ("drums", 3),
+    ]
+    assert choices[0].reason == "asked for"
+
+
+def test_the_whole_band_may_be_asked_for() -> None:
+    wanted = {"keyboard": [1], "bass": [1], "guitar": [1], "drums": [1]}
+    assert {c.candidate.number for c in cast_band([candidate(1), candidate(2)], wanted)} == {1}
+
+
+def test_idle_effects_that_ask_for_drums_share_the_kit() -> None:
+    pool = [candidate(n, "drums", 0.9 - 0.01 * n) for n in range(1, 9)] + [candidate(9, "bass")]
+    kit = [c.candidate.number for c in cast_band(pool, {}) if c.role == "drums"]
+    assert len(kit) == 4
+    others = [c.candidate.number for c in cast_band(pool, {}) if c.role != "drums"]
+    assert not set(kit) & set(others)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"), [({"bass": [7]}, "no such effect: choose from 1 to 3"), ({"bass": [1, 2]}, "only drums")]
+)
+def test_impossible_wishes_are_refused(wanted: dict[Role, list[int]], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        cast_band([candidate(n) for n in (1, 2, 3)], wanted)
