@@ -1,5 +1,7 @@
 """SFZ as a player would read it: our own files come back as written, and each fault is found on its line."""
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,12 @@ def document(zones: list[Zone], **rest: object) -> Instrument:
         "role": "keyboard",
         "name": "rain keyboard",
         "source_effect": {
-            **{"file": "rain.wav", "sha256": "0" * 64, "name": "rain"},
-            **{"pitched": False, "f0_hz": None, "voiced_probability": 0.0},
+            "file": "rain.wav",
+            "sha256": "0" * 64,
+            "name": "rain",
+            "pitched": False,
+            "f0_hz": None,
+            "voiced_probability": 0.0,
         },
         "pitched": False,
         "timbre": {"name": "none", "version": "1", "weights_sha256": None},
@@ -58,7 +64,10 @@ def instruments(draw: st.DrawFn) -> Instrument:
     for root, (low, high) in zip(roots, spans, strict=True):
         loop = draw(st.none() | st.tuples(st.integers(0, 499), st.integers(500, FRAMES - 1))) if not kit else None
         same = {
-            **{"root_key": root, "lo_key": low, "hi_key": high, "one_shot": kit},
+            "root_key": root,
+            "lo_key": low,
+            "hi_key": high,
+            "one_shot": kit,
             "tune_cents": draw(st.integers(-10000, 10000)) / 100,
             "exclusive_class": draw(st.integers(0, 2)) if kit else 0,
             **({"loop_start": loop[0], "loop_end": loop[1]} if loop else {}),
@@ -67,10 +76,11 @@ def instruments(draw: st.DrawFn) -> Instrument:
             zones += [
                 Zone(
                     **{"sample": f"s_{root:03d}_{turn}.wav", "seq_position": turn, **same},
-                    **{"lo_velocity": soft, "hi_velocity": loud - 1},
+                    lo_velocity=soft,
+                    hi_velocity=loud - 1,
                     cutoff_hz=None if loud == 128 else 1000.0 * loud / 8,
                 )
-                for soft, loud in zip(borders, borders[1:], strict=False)
+                for soft, loud in pairwise(borders)
             ]
     name = draw(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])))
     return document(zones, name=name, velocity_crossfade=draw(st.integers(0, 32)))
@@ -136,7 +146,7 @@ def test_narrower_headers_win_and_new_ones_forget(folder: Path) -> None:
     path.write_text(
         "<control> default_path=a/\n"
         "<global> tune=1 lokey=10 hikey=20\n<master> tune=2\n<group> tune=3 sample=x.wav\n<region> tune=4\n<region>\n"
-        "<group>\n<region> lokey=11\n<master>\n<region> sample=y.wav\n"
+        "<group> hikey=19\n<region> lokey=11\n<master> lovel=5\n<region> sample=y.wav\n"
         "<control> default_path=b/piano_\n<global>\n<region> sample=C 4.wav tune=5\n"
     )
     regions = read_sfz(path).regions
@@ -145,6 +155,8 @@ def test_narrower_headers_win_and_new_ones_forget(folder: Path) -> None:
     assert tunes == [4, 3, 2, 1, 5]
     assert [region.sample for region in regions] == ["a/x.wav", "a/x.wav", None, "a/y.wav", "b/piano_C 4.wav"]
     assert [region.whole("lokey") for region in regions] == [10, 10, 11, 10, 0]
+    assert [region.whole("hikey") for region in regions] == [20, 20, 19, 20, 127]
+    assert [region.whole("lovel") for region in regions] == [1, 1, 1, 5, 1]
     assert regions[0].line_of("lokey") == 2
     assert regions[2].line_of("lokey") == 8
 
@@ -178,7 +190,7 @@ FAULTS = [
     (WHOLE + "tune=101", r":3: tune=101 is out of range: write a value from -100 to 100"),
     (WHOLE + "seq_length=0", r":3: seq_length=0 is out of range"),
     (WHOLE + "pitch_keycenter=128", r":3: pitch_keycenter=128 is out of range"),
-    (WHOLE + "hikey=50", r":3: pitch_keycenter=60 is outside the region's keys 0\.\.50: "),
+    (WHOLE + "hikey=47", r":3: pitch_keycenter=60 is more than 12 keys outside the region's 0\.\.47: "),
     (WHOLE + "loop_mode=loop_continous", r":3: loop_mode=loop_continous is not a word that players know: "),
     (WHOLE + "loop_mode=", r":3: loop_mode has no value: "),
     (WHOLE + "hint_ram_based=1", r":3: hint_ram_based does not belong into <region>: move it into <control>"),
@@ -248,11 +260,8 @@ def test_each_fault_is_found_on_its_line(faulty: Path, text: str, problem: str) 
     faulty.write_text(HEAD + "\n" + text + "\n")
     found = check_sfz(faulty)
     assert len(found) == 1, found
-    pytest.raises(InstrumentError, fail, found[0]).match(problem)
-
-
-def fail(message: str) -> None:
-    raise InstrumentError(message)
+    assert re.search(problem, found[0])
+    assert re.fullmatch(r".+:[0-9]+: .+: .+", found[0])
 
 
 def test_faults_of_the_whole_file_and_of_names_that_clash(faulty: Path) -> None:
@@ -272,6 +281,7 @@ CLEAN = [
     WHOLE + "seq_length=2\n" + WHOLE + "seq_length=2 seq_position=2",
     WHOLE + "seq_length=4\n" + WHOLE + "seq_length=2 seq_position=2\n" + WHOLE + "seq_length=4 seq_position=3",
     WHOLE + "loop_mode=loop_continuous loop_start=0 loop_end=999",
+    WHOLE + "hikey=48",
     "<control> default_path= <region> sample=./samples/../samples/ok.wav",
 ]
 
