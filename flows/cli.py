@@ -296,8 +296,8 @@ def instrument(
         verified = built.verified
         median = f"{verified.median_abs_cents} cents"
         click.echo(f"in tune: {verified.within_25_cents} of {verified.notes} samples, median {median} off")
-    for warning in built.warnings:
-        click.echo(f"note: {warning}", err=True)
+    for note in [*(f"removed {what}" for what in built.cleaned), *built.warnings]:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{out / role}.sfz  {out / role}.sf2")
 
 

@@ -108,7 +108,8 @@ def _band(run: Run, instruments: list[Instrument], effects: list[Effect]) -> str
             if verified.notes
             else f"{len(instrument.zones)} drums"
         )
-        files = " · ".join(f"<a href='instruments/{role}/{role}.{kind}' download>{kind}</a>" for kind in ("sfz", "sf2"))
+        kinds = ("sfz", "sf2", "dspreset")
+        files = " · ".join(f"<a href='instruments/{role}/{role}.{kind}' download>{kind}</a>" for kind in kinds)
         for casting in (casting for casting in run.casting if casting.role == instrument.role):
             rows.append(
                 f"<tr><th scope=row>{role}</th><td>{escape(names[casting.effect])}<br>"

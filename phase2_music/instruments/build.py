@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from core.audio import SAMPLE_RATE, Audio, write_audio
 from core.engines import EngineInfo
 from core.errors import InstrumentError
 from core.manifest import atomic_folder
+from phase2_music.instruments.cleaning import clean
+from phase2_music.instruments.decentsampler import dspreset_text
 from phase2_music.instruments.drums import KIT, best_model, render_piece
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
 from phase2_music.instruments.pitch import judge_pitch
@@ -67,7 +70,7 @@ class _Parts:
 
 
 def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path) -> Built:
-    """Build an instrument and write `<role>.sfz`, `<role>.sf2`, `samples/` and `instrument.json` into `out`.
+    """Build an instrument and write `<role>.sfz`, `<role>.sf2`, `<role>.dspreset`, `samples/` and `instrument.json` into `out`.
 
     `out` is replaced as a whole when all is done. The same request gives the same bytes.
 
@@ -78,7 +81,8 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
     """
     spec = ROLE_SPECS[request.role]
     character = spec.character if request.character is None else request.character
-    request = dataclasses.replace(request, sound=_mono(request.sound), character=character)
+    cleaned = clean(request.sound)
+    request = dataclasses.replace(request, sound=_mono(cleaned.audio), character=character)
     voice = engine.voice(VoiceRequest(request.sound, request.role, request.seed))
     pitch = judge_pitch(SoundModel.of(request.sound).samples[: 2 * SAMPLE_RATE], SAMPLE_RATE)
     source = SourceEffect(
@@ -90,11 +94,13 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
         voiced_probability=round(pitch.voiced_probability, 4),
     )
     if request.role == "drums":
-        others = [engine.voice(VoiceRequest(_mono(sound), "drums", request.seed)) for sound in request.others]
+        others = [
+            engine.voice(VoiceRequest(_mono(clean(sound).audio), "drums", request.seed)) for sound in request.others
+        ]
         parts = _drum_kit(request, spec, [voice, *others])
     else:
         parts = _melodic(request, spec, Tuner(voice, pitch, character, spec.loudness_lufs))
-    instrument = _document(request, source, engine.info, parts)
+    instrument = _document(request, source, engine.info, parts, cleaned.removed)
     _write(instrument, parts.samples, out)
     return Built(instrument, voice.colour)
 
@@ -145,7 +151,9 @@ def _melodic(request: InstrumentRequest, spec: RoleSpec, tuner: Tuner) -> _Parts
     return _Parts(kept, melodic_zones(kept), method, verified, warnings)
 
 
-def _document(request: InstrumentRequest, source: SourceEffect, info: EngineInfo, parts: _Parts) -> Instrument:
+def _document(
+    request: InstrumentRequest, source: SourceEffect, info: EngineInfo, parts: _Parts, cleaned: Sequence[str]
+) -> Instrument:
     return Instrument.model_validate(
         {
             "role": request.role,
@@ -162,6 +170,7 @@ def _document(request: InstrumentRequest, source: SourceEffect, info: EngineInfo
             "pan": request.pan,
             "zones": parts.zones,
             "verified": parts.verified,
+            "cleaned": list(cleaned),
             "warnings": parts.warnings,
         }
     )
@@ -178,6 +187,7 @@ def _write(instrument: Instrument, samples: list[Sample], out: Path) -> None:
         for sample in samples:
             write_audio(folder / "samples" / sample.name, Audio(sample.samples, SAMPLE_RATE))
         (folder / f"{role}.sfz").write_text(sfz_text(instrument), encoding="utf-8")
+        (folder / f"{role}.dspreset").write_text(dspreset_text(instrument), encoding="utf-8")
         sounds = {sample.name: sample.samples for sample in samples}
         (folder / f"{role}.sf2").write_bytes(soundfont(instrument.name, [(instrument, sounds)]))
         instrument.write(folder / "instrument.json")

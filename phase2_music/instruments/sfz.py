@@ -17,13 +17,14 @@ from schemas.instrument import Instrument, Zone
 
 @dataclass(frozen=True)
 class Opcode:
-    """One SFZ opcode: its header, type and range (sfzformat.com names)."""
+    """One SFZ opcode: its header, type, range and, for text, the words that players know (sfzformat.com names)."""
 
     header: str
     kind: type
     low: float
     high: float
     unit: str = ""
+    words: tuple[str, ...] = ()
 
 
 OPCODES: dict[str, Opcode] = {
@@ -34,11 +35,11 @@ OPCODES: dict[str, Opcode] = {
     "ampeg_sustain": Opcode("global", float, 0, 100, "%"),
     "ampeg_release": Opcode("global", float, 0, 100, "s"),
     "amp_veltrack": Opcode("global", float, -100, 100, "%"),
-    "xf_velcurve": Opcode("global", str, 0, 0),
-    "fil_type": Opcode("region", str, 0, 0),
+    "xf_velcurve": Opcode("global", str, 0, 0, words=("gain", "power")),
+    "fil_type": Opcode("region", str, 0, 0, words=("lpf_1p", "hpf_1p", "lpf_2p", "hpf_2p", "bpf_2p", "brf_2p")),
     "cutoff": Opcode("region", float, 0, 22050, "Hz"),
     "resonance": Opcode("region", float, 0, 40, "dB"),
-    "loop_mode": Opcode("region", str, 0, 0),
+    "loop_mode": Opcode("region", str, 0, 0, words=("no_loop", "one_shot", "loop_continuous", "loop_sustain")),
     "sample": Opcode("region", str, 0, 0),
     "pitch_keycenter": Opcode("region", int, 0, 127, "key"),
     "tune": Opcode("region", float, -100, 100, "cents"),
@@ -56,7 +57,7 @@ OPCODES: dict[str, Opcode] = {
     "loop_end": Opcode("region", int, 0, 2**32 - 1, "frames"),
     "group": Opcode("region", int, 0, 127),
     "off_by": Opcode("region", int, 0, 127),
-    "off_mode": Opcode("region", str, 0, 0),
+    "off_mode": Opcode("region", str, 0, 0, words=("fast", "normal", "time")),
     "bend_up": Opcode("global", int, -9600, 9600, "cents"),
     "bend_down": Opcode("global", int, -9600, 9600, "cents"),
 }
@@ -81,7 +82,10 @@ def sfz_text(instrument: Instrument) -> str:
     """An instrument as SFZ; samples are looked for under samples/ beside the file."""
     envelope = instrument.envelope
     lines = [
-        f"// {instrument.name} ({instrument.role}), made by photone from {instrument.source_effect.name}",
+        # A name must not end the comment.
+        " ".join(
+            f"// {instrument.name} ({instrument.role}), made by photone from {instrument.source_effect.name}".split()
+        ),
         _line("control", {"hint_ram_based": 1, "default_path": "samples/"}),
         _line(
             "global",
@@ -113,10 +117,10 @@ def _velocities(zone: Zone, half: int) -> dict[str, str | int | float]:
     """The velocity range, widened by the cross-fade where a layer lies above or below."""
     opcodes: dict[str, str | int | float] = {"lovel": zone.lo_velocity, "hivel": zone.hi_velocity}
     if zone.lo_velocity > 1 and half:
-        low, high = zone.lo_velocity - half, zone.lo_velocity + half
+        low, high = max(1, zone.lo_velocity - half), min(127, zone.lo_velocity + half)
         opcodes |= {"lovel": low, "xfin_lovel": low, "xfin_hivel": high}
     if zone.hi_velocity < 127 and half:
-        low, high = zone.hi_velocity + 1 - half, zone.hi_velocity + 1 + half
+        low, high = max(1, zone.hi_velocity + 1 - half), min(127, zone.hi_velocity + 1 + half)
         opcodes |= {"hivel": high, "xfout_lovel": low, "xfout_hivel": high}
     return opcodes
 

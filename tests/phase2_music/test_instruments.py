@@ -83,7 +83,8 @@ def test_same_request_same_bytes(tmp_path: Path, noise_band: Path) -> None:
 def test_files_named_by_the_contract_are_there(noise_band: Path, role: str) -> None:
     folder = noise_band / role
     document = Instrument.read(folder / "instrument.json")
-    assert {path.name for path in folder.iterdir()} == {f"{role}.sfz", f"{role}.sf2", "samples", "instrument.json"}
+    formats = {f"{role}.{ending}" for ending in ("sfz", "sf2", "dspreset")}
+    assert {path.name for path in folder.iterdir()} == {*formats, "samples", "instrument.json"}
     assert {zone.sample for zone in document.zones} == {path.name for path in (folder / "samples").iterdir()}
 
 

@@ -113,6 +113,8 @@ INSTRUMENT = {
     "method": "resynthesis",
     "sample_rate": 44100,
     "envelope": {"attack_s": 0.01, "decay_s": 2.0, "sustain": 0.0, "release_s": 0.3},
+    "velocity_crossfade": 16,
+    "cleaned": ["mains hum at 50 Hz and 7 harmonics"],
     "pan": 0.5,
     "zones": [
         {
@@ -126,6 +128,7 @@ INSTRUMENT = {
             "seq_position": 1,
             "loop_start": 10,
             "loop_end": None,
+            "cutoff_hz": 1200.0,
             "exclusive_class": 0,
             "one_shot": False,
         }
