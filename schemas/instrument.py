@@ -31,8 +31,8 @@ class Zone(Part):
     `root_key` + `tune_cents` state the pitch: played at `root_key`, the sample is shifted by `tune_cents` (so a sample that is
     3 cents flat has tune_cents = 3). Loop points are frames; `loop_end` is the last frame of the loop (inclusive).
     `cutoff_hz` is the corner of a 12 dB per octave low-pass that makes a softer layer darker (None for none). Zones with
-    `seq_position` 2 and up are round robins: other samples for the same keys, played in turn.
-    `exclusive_class` > 0: a note cuts every other note of the same class (hi-hats). `one_shot` samples play to their end whatever the key does.
+    `seq_position` 2 and up are round robins: other samples for the same keys, played in turn. `exclusive_class` > 0: a note
+    cuts every other note of the same class (hi-hats). `one_shot` samples play to their end whatever the key does.
     """
 
     sample: str

@@ -114,7 +114,6 @@ INSTRUMENT = {
     "sample_rate": 44100,
     "envelope": {"attack_s": 0.01, "decay_s": 2.0, "sustain": 0.0, "release_s": 0.3},
     "velocity_crossfade": 16,
-    "cleaned": ["mains hum at 50 Hz and 7 harmonics"],
     "pan": 0.5,
     "zones": [
         {
@@ -134,6 +133,7 @@ INSTRUMENT = {
         }
     ],
     "verified": {"notes": 20, "within_25_cents": 19, "median_abs_cents": 1.5, "left_out": [21]},
+    "cleaned": ["mains hum at 50 Hz and 7 harmonics"],
     "warnings": ["key 21 is left out"],
 }
 SONG = {
