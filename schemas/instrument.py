@@ -53,7 +53,7 @@ class Zone(Part):
 class Verified(Part):
     """What was measured on the samples after they were made.
 
-    `notes` samples were measured by two pitch trackers, `within_25_cents` of them were in tune by both, `median_abs_cents` is
+    `notes` samples were measured by two pitch trackers; both heard `within_25_cents` of them in tune, `median_abs_cents` is
     the median distance from the key (None for drums). `left_out` names keys whose sample did not pass.
     """
 
@@ -88,6 +88,7 @@ class Instrument(Document):
     character: float = Field(ge=0, le=1)
     method: Literal["resynthesis", "pitch-shift", "untuned", "drum-kit"]
     sample_rate: int = Field(gt=0)
+    channels: int = Field(default=1, ge=1, le=2)
     envelope: Envelope
     velocity_crossfade: int = Field(
         default=0, ge=0, le=32, description="Velocities over which layers blend, where a format can."

@@ -70,7 +70,10 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Played notes of a role: how far two trackers (YIN, comb) hear each from its key, in cents; shape (notes, 2)."""
+    """Played notes of a role: how far two trackers (YIN, comb) hear each from its key, in cents; shape (notes, 2).
+
+    A player of round robins plays every key twice: as the first note, and in one go in which the round robins turn.
+    """
 
     keys: tuple[int, ...]
     cents: tuple[tuple[float, float], ...]
@@ -315,7 +318,7 @@ class _Heard:
     level_db: dict[Strike, float]
     decay_db: dict[Strike, float]
     centroid_hz: dict[Strike, float]
-    colours: tuple[Floats, ...]
+    colours: tuple[tuple[int, Floats], ...]
 
 
 def sampled(keys: Sequence[int]) -> tuple[int, ...]:
@@ -333,8 +336,13 @@ def _hear(player: Player, folder: Path, role: Role, keys: Sequence[int]) -> _Hea
         level[strike], decay[strike], centroid[strike] = decibels(rms(sound)), _decay_db(sound), centroid_hz(sound)
         if strike.velocity == _VELOCITY and role != "drums":
             cents.append(_off_cents(sound, strike.key))
-            colours += [mel_profile(sound)] if strike.key in sampled(keys) else []
-    return _Heard(Tuning(tuple(keys) if cents else (), tuple(cents)), level, decay, centroid, tuple(colours))
+            colours += [(strike.key, mel_profile(sound))] if strike.key in sampled(keys) else []
+    if role == "drums":
+        return _Heard(Tuning((), ()), level, decay, centroid, ())
+    turns = player.play_on(folder, role, strikes[: len(keys)], _NOTE_S)
+    again = [(key, _off_cents(sound, key)) for key, sound in zip(keys, turns, strict=False)]
+    tuning = Tuning((*keys, *(key for key, _ in again)), (*cents, *(pair for _, pair in again)))
+    return _Heard(tuning, level, decay, centroid, tuple(colours))
 
 
 def _decay_db(sound: Samples) -> float:
@@ -362,7 +370,7 @@ def _agreement(role: Role, heard: dict[str, _Heard]) -> Iterator[Agreement]:
         return
     one, other = heard.values()
     for place, strike in enumerate(one.level_db):
-        tracked = role != "drums" and place < len(one.tuning.keys)
+        tracked = role != "drums" and strike.velocity == _VELOCITY
         apart = _apart(one.tuning.cents[place], other.tuning.cents[place]) if tracked else None
         level = one.level_db[strike] - other.level_db[strike]
         decay = one.decay_db[strike] - other.decay_db[strike] if role != "drums" else None
@@ -421,7 +429,11 @@ def _brightness(heard: dict[str, _Heard], keys: Sequence[int]) -> Iterator[Brigh
 
 def _mel_db(heard: dict[str, _Heard], colour: Floats) -> float | None:
     colours = next(iter(heard.values())).colours if heard else ()
-    return round(float(np.mean([mel_distance(own, colour) for own in colours])), 3) if colours else None
+    return (
+        round(float(np.mean([mel_distance(own, colour, key_to_hz(key)) for key, own in colours])), 3)
+        if colours
+        else None
+    )
 
 
 def _peer(source: Source, keys: Sequence[int], colour: Floats) -> Peer:
@@ -429,7 +441,7 @@ def _peer(source: Source, keys: Sequence[int], colour: Floats) -> Peer:
     for key, sound, spent_s in shifted_notes(source.sound, keys):
         cpu_s += spent_s
         cents.append(_off_cents(sound, key))
-        distances += [mel_distance(mel_profile(sound), colour)] if key in sampled(keys) else []
+        distances += [mel_distance(mel_profile(sound), colour, key_to_hz(key))] if key in sampled(keys) else []
     return Peer(Tuning(tuple(keys), tuple(cents)), round(float(np.mean(distances)), 3), round(cpu_s, 3))
 
 

@@ -115,9 +115,14 @@ def mel_profile(samples: Samples | Floats) -> Floats:
     return np.asarray(profile - profile.mean())
 
 
-def mel_distance(one: Floats, other: Floats) -> float:
-    """Mean absolute difference of two profiles in dB."""
-    return float(np.mean(np.abs(one - other)))
+def mel_distance(one: Floats, other: Floats, lowest_hz: float = 0.0) -> float:
+    """Mean absolute difference in dB of two profiles, each minus its mean, over the bands that reach above `lowest_hz`.
+
+    A note in tune has nothing below its fundamental, whatever it was made of: with `lowest_hz` those bands do not count.
+    """
+    upper_edges = np.array([np.flatnonzero(row)[-1] for row in _mel_filters()]) * SAMPLE_RATE / _MEL_N_FFT
+    above = upper_edges > lowest_hz
+    return float(np.mean(np.abs(one[above] - one[above].mean() - other[above] + other[above].mean())))
 
 
 @cache
@@ -137,10 +142,15 @@ def from_first_audible(samples: Floats) -> Floats:
 
 
 def centroid_hz(samples: Samples) -> float:
-    """Spectral centroid, weighted by power; bins 50 dB under the loudest (a 16-bit player's floor) do not count."""
-    power = np.abs(np.fft.rfft(samples.astype(np.float64) * np.hanning(len(samples)))) ** 2
+    """Spectral centroid, weighted by power, of what lies within 40 dB of the peak.
+
+    Bins 50 dB under the loudest (the floor of a player that writes 16 bits) do not count.
+    """
+    loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max(initial=0.0))
+    audible = samples[loud[0] : loud[-1] + 1].astype(np.float64) if len(loud) else np.zeros(2)
+    power = np.abs(np.fft.rfft(audible)) ** 2
     power[power < 1e-5 * power.max(initial=0.0)] = 0.0
-    f_hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    f_hz = np.fft.rfftfreq(len(audible), 1 / SAMPLE_RATE)
     return float(f_hz @ power / max(power.sum(), 1e-30))
 
 

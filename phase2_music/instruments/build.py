@@ -128,7 +128,7 @@ def _drum_kit(request: InstrumentRequest, spec: RoleSpec, voices: list[Voice]) -
 
 
 def _melodic(request: InstrumentRequest, spec: RoleSpec, tuner: Tuner) -> _Parts:
-    made = [tuner.sample(key, file_name(request.role, key)) for key in spec.root_keys]
+    made = tuner.samples(spec.root_keys, lambda key: file_name(request.role, key))
     can_tune = tuner.can_tune
     # A sound that nothing can tune is played as it is; else what stays out of tune is left out and its neighbours reach over.
     kept = [sample for sample in made if sample.in_tune] if can_tune else made
@@ -165,6 +165,7 @@ def _document(
             "character": request.character,
             "method": parts.method,
             "sample_rate": SAMPLE_RATE,
+            "channels": max(len(sample.samples) for sample in parts.samples),
             "envelope": ROLE_SPECS[request.role].envelope,
             "velocity_crossfade": VELOCITY_CROSSFADE,
             "pan": request.pan,

@@ -170,8 +170,10 @@ def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness
         piece.onset * _unit(_onset(model, piece, frames)),
     ]
     hit = np.sum(parts, axis=0)
-    fade = round(0.01 * rate)
+    fade, rise = round(0.01 * rate), round(0.001 * rate)
     hit[-fade:] *= np.linspace(1.0, 0.0, fade)
+    # Players ramp a fresh voice, not a re-struck one: the sample brings its own millisecond of rise.
+    hit[:rise] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(rise) / rise)
     audio = normalise_loudness(Audio(hit.astype(np.float32), rate), loudness_lufs + piece.level_db, -1.0)
     return limit_peaks(audio, -1.0)
 

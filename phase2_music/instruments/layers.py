@@ -22,7 +22,7 @@ from schemas.instrument import Zone
 VELOCITY_CROSSFADE = 16
 # Lowest and highest velocity of a layer, and the share of the power that lies below its corner (None: no filter).
 _LAYERS: tuple[tuple[int, int, float | None], ...] = ((1, 50, 0.7), (51, 94, 0.92), (95, 127, None))
-_HIGHEST_CORNER_HZ = 16000.0
+_HIGHEST_HZ = 14000.0
 
 
 def layer_corners(samples: Samples, lowest_hz: float) -> list[float | None]:
@@ -30,16 +30,11 @@ def layer_corners(samples: Samples, lowest_hz: float) -> list[float | None]:
     power = np.abs(np.fft.rfft(samples[: 2 * SAMPLE_RATE])) ** 2
     share = np.cumsum(power) / (power.sum() + 1e-20)
     f = np.arange(len(power)) * SAMPLE_RATE / (2 * (len(power) - 1))
-    corners: list[float | None] = []
-    low = lowest_hz
-    for _, _, wanted in _LAYERS:
-        if wanted is None:
-            corners.append(None)
-            continue
-        low = max(low, float(f[int(np.searchsorted(share, wanted))]))
-        corners.append(round(min(low, _HIGHEST_CORNER_HZ), 1))
-        low *= 1.4
-    return corners
+    soft, medium = (float(f[int(np.searchsorted(share, wanted))]) for _, _, wanted in _LAYERS if wanted is not None)
+    # Each corner well below the next, so that every layer takes something away, and none below the note itself.
+    medium = max(1.4 * lowest_hz, min(medium, 0.7 * _HIGHEST_HZ))
+    soft = max(lowest_hz, min(soft, 0.6 * medium))
+    return [round(soft, 1), round(medium, 1), None]
 
 
 def melodic_zones(samples: Sequence[Sample]) -> list[Zone]:

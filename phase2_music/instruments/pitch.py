@@ -133,16 +133,19 @@ def judge_pitch(samples: Mono, sample_rate: int) -> Pitch:
 
 def yin_pitch(samples: Mono, sample_rate: int) -> float | None:
     """f0 in Hz of a steady sound by YIN: the median over the frames that are at least half as voiced as the best."""
-    track = yin_track(samples, sample_rate)
+    return track_pitch(yin_track(samples, sample_rate))
+
+
+def track_pitch(track: PitchTrack) -> float | None:
+    """The median f0 in Hz of a track, over the frames that are at least half as voiced as the best; None without any."""
     good = np.isfinite(track.f0_hz) & (track.voiced_probability >= 0.5 * track.voiced_probability.max(initial=0.0))
     return float(np.median(track.f0_hz[good])) if good.any() else None
 
 
-def is_steady(samples: Mono, sample_rate: int, f_hz: float) -> bool:
-    """Whether nine frames in ten are within 50 cents of `f_hz` and the sound counts as voiced (mean probability >= 0.5)."""
-    track = yin_track(samples, sample_rate)
+def is_steady(track: PitchTrack, f_hz: float) -> bool:
+    """Whether 19 frames in 20 are within 50 cents of `f_hz` and the sound counts as voiced (mean probability >= 0.5)."""
     near = np.abs(1200.0 * np.log2(np.nan_to_num(track.f0_hz, nan=1.0) / f_hz)) <= 50.0
-    return bool(np.mean(near) >= 0.9 and np.mean(track.voiced_probability) >= PITCHED_PROBABILITY)
+    return bool(np.mean(near) >= 0.95 and np.mean(track.voiced_probability) >= PITCHED_PROBABILITY)
 
 
 def comb_pitch(samples: Mono, sample_rate: int, partials: int = 14) -> float | None:
@@ -210,7 +213,7 @@ def _refined(magnitude: Floats, bin_hz: float, f0: float, partials: int) -> floa
         bend = left - 2 * middle + right
         if bend >= 0 or magnitude[peak] < 0.01 * loudest:
             continue
-        frequency = (peak + 0.5 * (left - right) / bend) * bin_hz / number
+        frequency = (peak + float(np.clip(0.5 * (left - right) / bend, -1.0, 1.0))) * bin_hz / number
         total += frequency * magnitude[peak] * number
         weight += magnitude[peak] * number
     return float(total / weight) if weight else f0

@@ -9,7 +9,8 @@ import numpy as np
 from core.audio import SAMPLE_RATE, Audio, Samples
 from core.loudness import from_db, loudness_lufs, peak_gain
 
-IN_TUNE_CENTS = 25.0
+IN_TUNE_CENTS = 15.0
+"""What a sample may be off: half of what a listener forgives, since players shift it and add their envelope."""
 CEILING_DBTP = -1.0
 
 

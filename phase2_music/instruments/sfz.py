@@ -35,6 +35,7 @@ OPCODES: dict[str, Opcode] = {
     "ampeg_sustain": Opcode("global", float, 0, 100, "%"),
     "ampeg_release": Opcode("global", float, 0, 100, "s"),
     "amp_veltrack": Opcode("global", float, -100, 100, "%"),
+    "volume": Opcode("global", float, -144, 6, "dB"),
     "xf_velcurve": Opcode("global", str, 0, 0, words=("gain", "power")),
     "fil_type": Opcode("region", str, 0, 0, words=("lpf_1p", "hpf_1p", "lpf_2p", "hpf_2p", "bpf_2p", "brf_2p")),
     "cutoff": Opcode("region", float, 0, 22050, "Hz"),
@@ -95,6 +96,8 @@ def sfz_text(instrument: Instrument) -> str:
                 "ampeg_sustain": 100.0 * envelope.sustain,
                 "ampeg_release": fall_time_s(envelope.release_s, 60.0),
                 "xf_velcurve": "gain",
+                # A mono sample in the middle is 3 dB louder in sfizz than in SF2 players, which split its power.
+                "volume": 0.0 if instrument.channels == 2 else -3.01,
                 "bend_up": 200,
                 "bend_down": -200,
             },

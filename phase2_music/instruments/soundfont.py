@@ -18,6 +18,8 @@ from phase2_music.instruments.sf2 import (
 )
 from schemas.instrument import Instrument, Zone
 
+_OPEN_HZ = 20000.0
+
 
 def soundfont(name: str, band: Sequence[tuple[Instrument, Mapping[str, Samples]]]) -> bytes:
     """SF2 of instruments, each given with its samples by file name (shape (1 or 2, frames)).
@@ -74,8 +76,9 @@ def _generators(zone: Zone) -> Generators:
         "overridingRootKey": zone.root_key,
         "sampleModes": 1 if zone.loop_start is not None else 0,
     }
-    if zone.cutoff_hz is not None:
-        generators["initialFilterFc"] = filter_cents(zone.cutoff_hz)
+    # SFZ's lpf_2p has Q = 1, which is a resonance of 3 dB over SF2's flattest. FluidSynth lowers a filtered voice by half of
+    # its resonance, so the open layer gets the same filter, wide open.
+    generators |= {"initialFilterFc": filter_cents(zone.cutoff_hz or _OPEN_HZ), "initialFilterQ": 30}
     if zone.exclusive_class:
         generators["exclusiveClass"] = zone.exclusive_class
     return generators

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import python_stretch
 
-from core.audio import SAMPLE_RATE, Audio, Samples
+from core.audio import SAMPLE_RATE, Samples
 from phase2_music.instruments.pitch import (
     Pitch,
     cents_between,
     comb_pitch,
     is_steady,
     key_to_hz,
-    yin_pitch,
+    track_pitch,
+    yin_track,
 )
-from phase2_music.instruments.samples import Sample, levelled
-from phase2_music.timbre.analysis import SoundModel
+from phase2_music.instruments.samples import IN_TUNE_CENTS, Sample, levelled
+from phase2_music.timbre.analysis import Floats, SoundModel
 from phase2_music.timbre.protocol import Note, Voice
 
+_LONGEST_RAW_S = 10
 _CHARACTER_STEPS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.0)
 
 
@@ -37,27 +40,50 @@ class Tuner:
     @property
     def can_tune(self) -> bool:
         """Whether keys can be given to this effect at all."""
-        return self.pitch.pitched or self.voice.note(220.0, 0.0) is not None
+        return self.pitch.pitched or self._engine_tunes
 
-    def sample(self, key: int, name: str) -> Sample:
-        """The sample of one key: the most characteristic one that both trackers hear in tune, or the purest."""
-        sample = None
-        for sample in self._candidates(key, name):
+    @cached_property
+    def _engine_tunes(self) -> bool:
+        return self.voice.note(220.0, 0.0) is not None
+
+    @cached_property
+    def _model(self) -> SoundModel:
+        return SoundModel.of(self.voice.colour)
+
+    def samples(self, keys: Sequence[int], name: Callable[[int], str]) -> list[Sample]:
+        """The samples of rising keys: of each the most characteristic one that both trackers hear in tune, or the purest.
+
+        What a key could bear its neighbour can, give or take a step, so the search goes on from there.
+        """
+        made, first = [], 0
+        for key in keys:
+            sample, taken = self._search(key, name(key), first)
+            made.append(sample)
+            first = max(0, taken - 1)
+        return made
+
+    def _search(self, key: int, name: str, first: int) -> tuple[Sample, int]:
+        tried: list[Sample] = []
+        for sample in self._candidates(key, name, first):
+            tried.append(sample)
             if sample.in_tune:
                 break
-        assert sample is not None
-        return dataclasses.replace(sample, samples=levelled(sample.samples, sample.loop, self.loudness_lufs))
+        taken = tried[-1]
+        step = min(first + len(tried), len(_CHARACTER_STEPS)) - 1
+        return dataclasses.replace(taken, samples=levelled(taken.samples, taken.loop, self.loudness_lufs)), step
 
-    def _candidates(self, key: int, name: str) -> Iterator[Sample]:
-        """Samples of one key, from the most characteristic to the purest."""
+    def _candidates(self, key: int, name: str, first: int) -> Iterator[Sample]:
+        """Samples of one key, from step `first` of the character on to the purest."""
         target_hz = key_to_hz(key)
-        shifted = _shifted(self.voice.colour, target_hz, self.pitch) if self.pitch.pitched else None
-        if self.voice.note(target_hz, 0.0) is None:
-            shifted = _shifted(self.voice.colour, target_hz, self.pitch)
+        shifted = (
+            _shifted(self._model.samples[: 2 * SAMPLE_RATE], target_hz, self.pitch) if self.pitch.pitched else None
+        )
+        if not self._engine_tunes:
+            shifted = _shifted(self._model.samples[: _LONGEST_RAW_S * SAMPLE_RATE], target_hz, self.pitch)
             yield _measured(Sample(name, key, shifted[None, :]), target_hz)
             return
         made = None
-        for step in _CHARACTER_STEPS:
+        for step in _CHARACTER_STEPS[first:]:
             made = self.voice.note(target_hz, self.character * step)
             assert made is not None
             yield _from_note(name, key, made if shifted is None else _with_attack(made, shifted), target_hz)
@@ -79,29 +105,43 @@ def _measured(sample: Sample, target_hz: float) -> Sample:
     parts = [mono[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in ((0.03, 1.03), (0.06, 0.6))]
     if sample.loop:
         parts.append(mono[sample.loop[0] : sample.loop[1] + 1])
-    yin, comb = (
-        max((_off(track(part, SAMPLE_RATE), target_hz) + sample.tune_cents for part in parts), key=abs)
-        for track in (yin_pitch, comb_pitch)
-    )
-    steady = all(is_steady(part, SAMPLE_RATE, target_hz) for part in parts)
+    tracks = [yin_track(part, SAMPLE_RATE) for part in parts]
+    yin = _worst([track_pitch(track) for track in tracks], target_hz, sample.tune_cents)
+    steady = abs(yin) <= IN_TUNE_CENTS and all(is_steady(track, target_hz) for track in tracks)
+    # The second tracker is asked only where the first is content.
+    comb = _worst([comb_pitch(part, SAMPLE_RATE) for part in parts], target_hz, sample.tune_cents) if steady else yin
     return dataclasses.replace(sample, off_cents=(yin, comb), steady=steady)
+
+
+def _worst(found_hz: list[float | None], target_hz: float, tune_cents: float) -> float:
+    return max((_off(f, target_hz) + tune_cents for f in found_hz), key=abs)
 
 
 def _off(found_hz: float | None, target_hz: float) -> float:
     return 9999.0 if found_hz is None else cents_between(found_hz, target_hz)
 
 
-def _shifted(colour: Audio, target_hz: float, pitch: Pitch) -> Samples:
+def _shifted(samples: Floats, target_hz: float, pitch: Pitch) -> Samples:
     """The effect moved so that its own pitch (or, without one, 261.6 Hz) becomes `target_hz`, mono, shape (frames,).
 
     python-stretch keeps the length; from 6 semitones on it keeps the formants too (a tonality limit of 8 kHz).
     """
     semitones = cents_between(target_hz, pitch.f0_hz if pitch.pitched and pitch.f0_hz else key_to_hz(60)) / 100.0
-    model = SoundModel.of(colour)
+    moved = _stretched(samples, semitones)
+    if pitch.pitched:
+        # The last cents: listen to what came out, once.
+        heard = comb_pitch(moved[round(0.03 * SAMPLE_RATE) : round(0.5 * SAMPLE_RATE)], SAMPLE_RATE)
+        off_cents = 0.0 if heard is None else cents_between(heard, target_hz)
+        if 1.0 < abs(off_cents) < 50.0:
+            moved = _stretched(samples, semitones - off_cents / 100.0)
+    return moved
+
+
+def _stretched(samples: Floats, semitones: float) -> Samples:
     stretch = python_stretch.Signalsmith.Stretch()
     stretch.preset(1, SAMPLE_RATE)
     stretch.setTransposeSemitones(semitones, 8000.0 / SAMPLE_RATE if abs(semitones) > 6 else 0.0)
-    moved = np.array(stretch.process(model.samples.astype(np.float32)[None, :]), dtype=np.float32)[0]
+    moved = np.array(stretch.process(samples.astype(np.float32)[None, :]), dtype=np.float32)[0]
     fade = min(len(moved), round(0.03 * SAMPLE_RATE))
     moved[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
     return np.asarray(moved)

@@ -14,11 +14,12 @@ from core.audio import SAMPLE_RATE
 from core.errors import EngineError, UsageError
 from flows.cli import app
 from flows.evaluation import instruments as evaluation
-from flows.evaluation.judges import SfizzPlayer, Strike, find_sfizz_render, write_strikes
+from flows.evaluation.judges import SfizzPlayer, Strike, find_sfizz_render, rounds, write_strikes
 from flows.evaluation.measures import centroid_hz, change_click_db, measure_seam, mel_distance, mel_profile
 from flows.evaluation.peer import UNPITCHED_HZ, autocorrelation_root_hz
 from flows.evaluation.sources import DEFAULT_SOURCES, make_source, source_names
 from phase1_sound.effects.engines.foley.gestures import GESTURES
+from schemas.instrument import Zone
 
 T = np.arange(SAMPLE_RATE) / SAMPLE_RATE
 
@@ -83,8 +84,13 @@ def test_sfizz_plays_notes_apart(noise_band: Path) -> None:
     assert 0 < np.abs(soft).max() < np.abs(loud).max()
 
 
+def test_round_robins_begin_anew_for_every_strike_that_is_compared() -> None:
+    zones = [Zone(sample="a", root_key=k, tune_cents=0, lo_key=k - 1, hi_key=k + 1) for k in (40, 43)]
+    assert rounds(zones, [Strike(key, 100) for key in (39, 40, 42, 43, 44)]) == [[0, 2], [1, 3], [4]]
+
+
 def test_sfizz_that_writes_too_much_is_stopped(noise_band: Path, tmp_path: Path) -> None:
-    write_strikes(tmp_path / "long.mid", [Strike(40, 100)], SAMPLE_RATE * 200, SAMPLE_RATE * 201)
+    write_strikes(tmp_path / "long.mid", [Strike(40, 100)], SAMPLE_RATE * 200, SAMPLE_RATE)
     player = SfizzPlayer()
     with pytest.raises(EngineError, match=r"bass\.sfz: sfizz ended with status"):
         player._render(noise_band / "bass" / "bass.sfz", tmp_path / "long.mid", tmp_path / "long.wav", 1)

@@ -112,6 +112,7 @@ INSTRUMENT = {
     "character": 0.4,
     "method": "resynthesis",
     "sample_rate": 44100,
+    "channels": 2,
     "envelope": {"attack_s": 0.01, "decay_s": 2.0, "sustain": 0.0, "release_s": 0.3},
     "velocity_crossfade": 16,
     "pan": 0.5,

@@ -9,6 +9,7 @@ After the deterministic plus stochastic model of Serra and Smith 1990 and the ha
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ class ResonatorVoice:
         """A note of a pitch in Hz, at unit RMS in its loop; see the module's text for how it is made.
 
         `character` sets three things at once: the residual's amplitude against the harmonics (1.2 times it), the share of the
-        effect's colour in the harmonics' levels (1.5 times it, at most 0.8) and how fully the effect's own beginning is heard.
+        effect's colour in the harmonics' levels (1.6 times it, at most 0.95) and how fully the effect's own beginning is heard.
         """
         rate = self.model.sample_rate
         # High notes may have shorter loops: their grain repeats as little in half the time.
@@ -74,14 +75,14 @@ class ResonatorVoice:
         frames = round(periods * rate / f0_hz)
         rng = generator(self.seed, "note", round(f0_hz * 1000))
         ring = self._ring(f0_hz, periods, frames, character, rng)
-        ring = np.roll(ring, -calmest_place(ring.mean(axis=0), rate), axis=1)
+        ring = np.roll(ring, -calmest_place(ring, f0_hz, rate), axis=1)
         lead = round(_LEAD_S * rate)
         begin = np.stack([self._begin(channel, lead, character) for channel in ring])
         samples = np.concatenate([begin, ring, ring[:, :GUARD_FRAMES]], axis=1).astype(np.float32)
         return Note(samples, lead, lead + frames - 1, periods * rate / frames)
 
     def _ring(self, f0_hz: float, periods: int, frames: int, character: float, rng: np.random.Generator) -> Floats:
-        own = min(0.8, 1.5 * character)
+        own = min(0.95, 1.6 * character)
         harmonic = self._harmonics(f0_hz, periods, frames, own, rng)
         # Harmonics are the same in both channels and only the noise differs: the sum to mono keeps every harmonic.
         middle, side = (self._residual(f0_hz, frames, character, rng) for _ in range(2))
@@ -103,8 +104,8 @@ class ResonatorVoice:
     def harmonic_levels_db(self, f0_hz: float, numbers: npt.NDArray[np.int_], own: float) -> Floats:
         """Levels of the harmonics in dB: the effect's colour by the share `own`, the family's template by the rest.
 
-        The first three harmonics are kept within 9 dB of the loudest, so that a key is heard as its own note even where
-        the effect has nothing at that frequency.
+        The first three harmonics are kept within some 10 dB of the loudest (less near where `own` is large), so that a key is
+        heard as its own note even where the effect has nothing at that frequency.
         """
         f = numbers * f0_hz
         pluck = np.abs(np.sin(np.pi * self.template.pluck * numbers)) if self.template.pluck else np.ones(len(numbers))
@@ -112,7 +113,7 @@ class ResonatorVoice:
         family -= 6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2)
         level = own * self.model.colour_at(f) + (1.0 - own) * family
         level -= level.max()
-        level[:3] = np.maximum(level[:3], np.array([-5.0, -7.0, -9.0])[: len(level)])
+        level[:3] = np.maximum(level[:3], (np.array([-4.0, -6.0, -8.0]) - 14.0 * own**2)[: len(level)])
         return np.asarray(level)
 
     def _residual(self, f0_hz: float, frames: int, character: float, rng: np.random.Generator) -> Floats:
@@ -128,7 +129,9 @@ class ResonatorVoice:
         mask = breath + (1.0 - breath) * np.exp(-0.5 * (distance / width) ** 2)
         # Below the fundamental nothing belongs to the note.
         mask *= np.clip(f / f0_hz, 0.0, 1.0) ** 4
-        tilt = 10 ** (-6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * 0.5 / 20)
+        tilt = 10 ** (
+            -6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * 0.7 * (1.0 - min(0.95, 1.6 * character)) / 20
+        )
         noise = fft.irfft(spectrum * mask * tilt, frames)
         return np.asarray(noise / (np.sqrt(np.mean(noise**2)) + 1e-12))
 
@@ -158,25 +161,35 @@ class ResonatorVoice:
         return np.pad(np.asarray(piece), (0, lead - length))
 
 
-def calmest_place(ring: Floats, sample_rate: int) -> int:
-    """The frame of a ring where a loop may best begin: level and spectrum change least there, and the curve is smoothest.
+def calmest_place(ring: Floats, f0_hz: float, sample_rate: int) -> int:
+    """The frame of a ring, shape (channels, frames), where a loop may best begin.
 
-    A ring has no seam, but a player that resamples, or a listener who waits for it, meets the joint there.
+    A ring has no seam, but a player that resamples, or a listener who waits for it, meets the joint there: level (over 20 ms,
+    or the next whole number of periods) and spectrum should change least, in every channel, and the curve be smooth.
     """
-    size, hop = len(ring), 256
-    half = round(0.02 * sample_rate)
-    power = np.cumsum(np.concatenate([[0.0], np.tile(ring**2, 3)]))
-    places = np.arange(0, size, hop) + size
-    before = power[places] - power[places - half]
-    after = power[places + half] - power[places]
-    step_db = np.abs(10 * np.log10((after + 1e-12) / (before + 1e-12)))
-    frames = np.abs(stft(np.tile(ring, 3)))
-    columns = places // hop
-    flux = np.abs(frames[:, columns + 1] - frames[:, columns - 1]).sum(axis=0)
-    best = int(places[np.argmin(step_db + 3.0 * flux / np.median(flux))])
-    bend = np.abs(np.diff(np.tile(ring, 3)[best - hop // 2 - 3 : best + hop // 2 + 3], 2))
-    smooth = np.lib.stride_tricks.sliding_window_view(bend, 5).max(axis=1)
-    return (best - hop // 2 + int(np.argmin(smooth))) % size
+    size, hop, n_fft = ring.shape[1], 128, 1024
+    window = min(round(math.ceil(0.02 * f0_hz) * sample_rate / f0_hz), size // 2)
+    places = np.arange(0, size, hop)
+    cost = np.zeros(len(places))
+    for channel in ring:
+        thrice = np.tile(channel, 3)
+        power = np.cumsum(np.concatenate([[0.0], thrice**2]))
+        after = power[places + size + window] - power[places + size]
+        before = power[places + size] - power[places + size - window]
+        step_db = np.abs(10 * np.log10((after + 1e-12) / (before + 1e-12)))
+        starts = np.concatenate([places, places[:1] + size]) + size - n_fft // 2
+        frames = np.lib.stride_tricks.sliding_window_view(thrice, n_fft)[starts] * np.hanning(n_fft)
+        change = np.sqrt(np.sum(np.diff(np.abs(fft.rfft(frames, axis=1)), axis=0) ** 2, axis=1))
+        around = ndimage.uniform_filter1d(change, 2 * (n_fft // hop // 2) + 1, mode="wrap") / np.median(change)
+        cost = np.maximum(cost, np.maximum(step_db / 0.4, (around - 0.7) / 0.3))
+    best = int(places[np.argmin(cost)])
+    reach = np.arange(best - hop // 2, best + hop // 2)
+    bends = [
+        np.abs(channel[(reach + k) % size] - 2 * channel[(reach + k + 1) % size] + channel[(reach + k + 2) % size])
+        for channel in ring
+        for k in range(-3, 1)
+    ]
+    return int(reach[np.argmin(np.max(bends, axis=0))]) % size
 
 
 def _shape(samples: Floats, gains: Floats, sample_rate: int) -> Floats:
