@@ -65,8 +65,9 @@ class ResonatorVoice:
     def note(self, f0_hz: float, character: float) -> Note:
         """A note of a pitch in Hz, at unit RMS in its loop; see the module's text for how it is made.
 
-        `character` sets three things at once: the residual's amplitude against the harmonics (1.2 times it), the share of the
-        effect's colour in the harmonics' levels (1.6 times it, at most 0.95) and how fully the effect's own beginning is heard.
+        `character` sets three things at once: the residual's amplitude against the harmonics (1.2 times its square), the share
+        of the effect's colour in the harmonics' levels (`own_share`) and how fully the effect's own beginning is heard. Turned
+        down, the noise goes first and the colour last: noise is what puts a note out of tune.
         """
         rate = self.model.sample_rate
         # High notes may have shorter loops: their grain repeats as little in half the time.
@@ -82,13 +83,13 @@ class ResonatorVoice:
         return Note(samples, lead, lead + frames - 1, periods * rate / frames)
 
     def _ring(self, f0_hz: float, periods: int, frames: int, character: float, rng: np.random.Generator) -> Floats:
-        own = min(0.95, 1.6 * character)
+        own = own_share(character)
         harmonic = self._harmonics(f0_hz, periods, frames, own, rng)
         # Harmonics are the same in both channels and only the noise differs: the sum to mono keeps every harmonic.
         middle, side = (self._residual(f0_hz, frames, character, rng) for _ in range(2))
         width = self.template.width
         noise = np.stack([middle + width * side, middle - width * side] if width else [middle])
-        ring = harmonic + 1.2 * character * noise
+        ring = harmonic + 1.2 * character**2 * noise
         return np.asarray(ring / np.sqrt(np.mean(ring**2)))
 
     def _harmonics(self, f0_hz: float, periods: int, frames: int, own: float, rng: np.random.Generator) -> Floats:
@@ -130,7 +131,7 @@ class ResonatorVoice:
         # Below the fundamental nothing belongs to the note.
         mask *= np.clip(f / f0_hz, 0.0, 1.0) ** 4
         tilt = 10 ** (
-            -6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * 0.7 * (1.0 - min(0.95, 1.6 * character)) / 20
+            -6.0 * np.log2(1.0 + (f / self.template.corner_hz) ** 2) * 0.7 * (1.0 - own_share(character)) / 20
         )
         noise = fft.irfft(spectrum * mask * tilt, frames)
         return np.asarray(noise / (np.sqrt(np.mean(noise**2)) + 1e-12))
@@ -159,6 +160,11 @@ class ResonatorVoice:
         high_pass = signal.butter(2, 150.0, "high", fs=rate, output="sos")
         piece = np.clip(signal.sosfilt(high_pass, piece), -3.0, 3.0)
         return np.pad(np.asarray(piece), (0, lead - length))
+
+
+def own_share(character: float) -> float:
+    """Share of the effect's colour in the harmonics' levels, 0..0.95, for a character of 0..1."""
+    return min(0.95, 2.2 * character)
 
 
 def calmest_place(ring: Floats, f0_hz: float, sample_rate: int) -> int:
