@@ -19,6 +19,7 @@ F_MIN_HZ = 26.0
 F_MAX_HZ = 4300.0
 PITCHED_PROBABILITY = 0.5
 PITCHED_IQR_CENTS = 50.0
+STEADY_PROBABILITY = 0.85
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,9 @@ def track_pitch(track: PitchTrack) -> float | None:
 
 
 def is_steady(track: PitchTrack, f_hz: float) -> bool:
-    """Whether 19 frames in 20 are within 50 cents of `f_hz` and the sound counts as voiced (mean probability >= 0.5)."""
+    """Whether 19 frames in 20 are within 50 cents of `f_hz` and the sound is clearly voiced (mean probability >= 0.85)."""
     near = np.abs(1200.0 * np.log2(np.nan_to_num(track.f0_hz, nan=1.0) / f_hz)) <= 50.0
-    return bool(np.mean(near) >= 0.95 and np.mean(track.voiced_probability) >= PITCHED_PROBABILITY)
+    return bool(np.mean(near) >= 0.95 and np.mean(track.voiced_probability) >= STEADY_PROBABILITY)
 
 
 def comb_pitch(samples: Mono, sample_rate: int, partials: int = 14) -> float | None:

@@ -46,7 +46,7 @@ ROLE_SPECS: dict[Role, RoleSpec] = {
         36, 96, Envelope(attack_s=0.002, decay_s=4.0, sustain=0.25, release_s=0.5), 0.6, 0, 0, -20.0, -21.0
     ),
     "bass": RoleSpec(
-        28, 60, Envelope(attack_s=0.002, decay_s=3.0, sustain=0.35, release_s=0.25), 0.5, 0, 33, -20.0, -20.0
+        28, 60, Envelope(attack_s=0.002, decay_s=3.0, sustain=0.35, release_s=0.25), 0.6, 0, 33, -20.0, -20.0
     ),
     "guitar": RoleSpec(
         40, 88, Envelope(attack_s=0.001, decay_s=4.0, sustain=0.1, release_s=0.35), 0.6, 0, 25, -20.0, -22.0

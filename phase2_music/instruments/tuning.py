@@ -25,7 +25,7 @@ from phase2_music.timbre.analysis import Floats, SoundModel
 from phase2_music.timbre.protocol import Note, Voice
 
 _LONGEST_RAW_S = 10
-_CHARACTER_STEPS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.0)
+_CHARACTER_STEPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 
 
 @dataclass(frozen=True)

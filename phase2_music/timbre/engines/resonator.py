@@ -47,7 +47,7 @@ class Template:
 
 TEMPLATES: dict[Role, Template] = {
     "keyboard": Template(slope=1.2, pluck=0.0, corner_hz=4000.0, width=0.6),
-    "bass": Template(slope=1.0, pluck=0.0, corner_hz=900.0, width=0.0),
+    "bass": Template(slope=1.0, pluck=0.0, corner_hz=2500.0, width=0.0),
     "guitar": Template(slope=1.0, pluck=0.21, corner_hz=5000.0, width=0.6),
     "drums": Template(slope=1.0, pluck=0.0, corner_hz=8000.0, width=0.0),
 }
@@ -126,7 +126,8 @@ class ResonatorVoice:
         distance = np.abs(f - f0_hz * np.maximum(1.0, np.round(f / f0_hz)))
         # 10 cents wide: noise inside it is heard as the harmonic wavering, not as hiss beside it.
         width = 2.0 + 0.006 * f
-        breath = 0.3 * character
+        # High notes have wide gaps between few strong harmonics: more breath fits there without hurting the pitch.
+        breath = min(0.8, 0.3 * character * max(1.0, f0_hz / 130.0) ** 0.5)
         mask = breath + (1.0 - breath) * np.exp(-0.5 * (distance / width) ** 2)
         # Below the fundamental nothing belongs to the note.
         mask *= np.clip(f / f0_hz, 0.0, 1.0) ** 4
