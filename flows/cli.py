@@ -513,6 +513,9 @@ def main() -> None:
         app.main(standalone_mode=False)
     except PhotoneError as error:
         _fail(str(error), error.exit_status, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message() + _hint(error), 2, debug)
     except BrokenPipeError:

@@ -70,6 +70,14 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"photone {command}" in result.output.split("Example:")[1]
 
 
+@pytest.mark.parametrize("arguments", [(), ("eval",)])
+def test_without_a_command_the_help_is_shown_as_it_is(arguments: tuple[str, ...]) -> None:
+    result = photone(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: ")
+    assert "Commands:\n" in result.stderr
+
+
 def test_help_answers_without_heavy_imports() -> None:
     code = "import sys, flows.cli; print([m for m in ('torch', 'prefect', 'scipy', 'librosa') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
