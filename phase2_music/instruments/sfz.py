@@ -2,8 +2,8 @@
 
 Player quirks that shaped what is written: sfizz goes silent under load unless `hint_ram_based=1`; `loop_end` is inclusive;
 paths are relative with forward slashes; decay and release are times for a fall of 9 nepers (78 dB), whatever the sustain
-level (sfizz and ARIA), so our times to a level are converted. Layers are the same sound through different filters, in phase,
-so they cross-fade by gain, not by power.
+level (sfizz and ARIA), so our times to a level are converted. Layers are the same sound through different filters,
+in phase but around the corner, so they cross-fade by gain, not by power.
 """
 
 from __future__ import annotations
