@@ -22,7 +22,7 @@ from schemas.instrument import Zone
 # Narrow, because a filtered and an open wave are out of phase at the corner: half of each is 3 dB less than either.
 VELOCITY_CROSSFADE = 8
 # Lowest and highest velocity of a layer, and the share of the power that lies below its corner (None: no filter).
-_LAYERS: tuple[tuple[int, int, float | None], ...] = ((1, 50, 0.7), (51, 94, 0.92), (95, 127, None))
+_LAYERS: tuple[tuple[int, int, float | None], ...] = ((1, 50, 0.6), (51, 94, 0.85), (95, 127, None))
 _HIGHEST_HZ = 12000.0
 
 

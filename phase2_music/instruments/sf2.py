@@ -21,7 +21,6 @@ _PADDING_FRAMES = 46
 
 GENERATORS: dict[str, int] = {
     "initialFilterFc": 8,
-    "initialFilterQ": 9,
     "pan": 17,
     "attackVolEnv": 34,
     "decayVolEnv": 36,

@@ -39,7 +39,7 @@ OPCODES: dict[str, Opcode] = {
     "xf_velcurve": Opcode("global", str, 0, 0, words=("gain", "power")),
     "fil_type": Opcode("region", str, 0, 0, words=("lpf_1p", "hpf_1p", "lpf_2p", "hpf_2p", "bpf_2p", "brf_2p")),
     "cutoff": Opcode("region", float, 0, 22050, "Hz"),
-    "resonance": Opcode("region", float, 0, 40, "dB"),
+    "resonance": Opcode("region", float, -6, 40, "dB"),
     "loop_mode": Opcode("region", str, 0, 0, words=("no_loop", "one_shot", "loop_continuous", "loop_sustain")),
     "sample": Opcode("region", str, 0, 0),
     "pitch_keycenter": Opcode("region", int, 0, 127, "key"),
@@ -139,7 +139,8 @@ def _region(zone: Zone, seq_length: int, half: int) -> str:
     if (zone.lo_velocity, zone.hi_velocity) != (1, 127):
         opcodes |= _velocities(zone, half)
     if zone.cutoff_hz is not None:
-        opcodes |= {"fil_type": "lpf_2p", "cutoff": zone.cutoff_hz}
+        # Q = 1 / sqrt 2, as SF2's flattest; players take 0 dB for Q = 1, which would brighten what lies at the corner.
+        opcodes |= {"fil_type": "lpf_2p", "cutoff": zone.cutoff_hz, "resonance": -3.01}
     if seq_length > 1:
         opcodes |= {"seq_length": seq_length, "seq_position": zone.seq_position}
     if zone.loop_start is not None and zone.loop_end is not None:

@@ -76,9 +76,8 @@ def _generators(zone: Zone) -> Generators:
         "overridingRootKey": zone.root_key,
         "sampleModes": 1 if zone.loop_start is not None else 0,
     }
-    # SFZ's lpf_2p has Q = 1, which is a resonance of 3 dB over SF2's flattest. FluidSynth lowers a filtered voice by half of
-    # its resonance, so the open layer gets the same filter, wide open.
-    generators |= {"initialFilterFc": filter_cents(zone.cutoff_hz or _OPEN_HZ), "initialFilterQ": 30}
+    # FluidSynth scales a filtered voice by its Q, so the open layer gets the same filter, wide open.
+    generators["initialFilterFc"] = filter_cents(zone.cutoff_hz or _OPEN_HZ)
     if zone.exclusive_class:
         generators["exclusiveClass"] = zone.exclusive_class
     return generators
