@@ -15,7 +15,7 @@ from pathlib import Path
 from core.audio import read_audio, write_audio
 from core.engines import EngineInfo
 from core.errors import DocumentError, InstrumentError, PhotoneError
-from core.manifest import sha256_bytes, sha256_file, to_json
+from core.manifest import sha256_file
 from core.seeds import derive_seed
 from flows.ledger import RUN_FILE, Ledger, files_under
 from flows.page import write_page
@@ -229,7 +229,7 @@ def note_engines(ledger: Ledger, options: MakeOptions) -> None:
 
 
 def _depends(stage: str, info: EngineInfo, **inputs: object) -> dict[str, object]:
-    engine = [info.name, info.version, info.weights_sha256, sha256_bytes(to_json(dict(info.options)).encode())]
+    engine = [info.name, info.version, info.weights_sha256, dict(info.options)]
     return {"version": _VERSIONS[stage], "engine": engine, **inputs}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import signal
 
 from core.audio import Audio
-from core.loudness import limit_peaks, normalise_loudness
+from core.loudness import normalise_loudness
 from core.seeds import generator
 from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel
 
@@ -174,8 +174,7 @@ def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness
     hit[-fade:] *= np.linspace(1.0, 0.0, fade)
     # Players ramp a fresh voice, not a re-struck one: the sample brings its own millisecond of rise.
     hit[:rise] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(rise) / rise)
-    audio = normalise_loudness(Audio(hit.astype(np.float32), rate), loudness_lufs + piece.level_db, -1.0)
-    return limit_peaks(audio, -1.0)
+    return normalise_loudness(Audio(hit.astype(np.float32), rate), loudness_lufs + piece.level_db, -1.0)
 
 
 def _unit(samples: Floats) -> Floats:

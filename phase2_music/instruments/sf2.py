@@ -99,10 +99,10 @@ def filter_cents(cutoff_hz: float) -> int:
     return max(1500, min(13500, round(1200 * math.log2(cutoff_hz / 8.176))))
 
 
-def sf2_bytes(name: str, samples: Sequence[Sf2Sample], presets: Sequence[Sf2Preset], *, bits: int = 24) -> bytes:
-    """A whole SF2 file. With `bits` 24 the low bytes stand in the sm24 chunk, which 16-bit players pass over."""
+def sf2_bytes(name: str, samples: Sequence[Sf2Sample], presets: Sequence[Sf2Preset]) -> bytes:
+    """A whole SF2 file. Samples have 24 bits: the low bytes stand in the sm24 chunk, which 16-bit players pass over."""
     channels = [channel for sample in samples for channel in _channels(sample)]
-    body = b"sfbk" + _info(name) + _sample_data(channels, bits) + _preset_data(samples, channels, presets)
+    body = b"sfbk" + _info(name) + _sample_data(channels) + _preset_data(samples, channels, presets)
     return _chunk(b"RIFF", body)
 
 
@@ -155,14 +155,12 @@ def _info(name: str) -> bytes:
     return _list(b"INFO", chunks)
 
 
-def _sample_data(samples: Sequence[_Channel], bits: int) -> bytes:
+def _sample_data(samples: Sequence[_Channel]) -> bytes:
     padding = np.zeros(_PADDING_FRAMES, dtype=np.float32)
     joined = np.concatenate([piece for sample in samples for piece in (sample.samples, padding)])
     # An even number of frames: players disagree on whether sm24's size counts its pad byte.
     joined = np.pad(joined, (0, len(joined) % 2))
     whole = np.clip(np.round(joined.astype(np.float64) * 2**23), -(2**23), 2**23 - 1).astype(np.int32)
-    if bits == 16:
-        return _list(b"sdta", _chunk(b"smpl", np.clip((whole + 128) >> 8, -32768, 32767).astype("<i2").tobytes()))
     high = _chunk(b"smpl", (whole >> 8).astype("<i2").tobytes())
     return _list(b"sdta", high + _chunk(b"sm24", (whole & 0xFF).astype(np.uint8).tobytes()))
 

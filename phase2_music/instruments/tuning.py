@@ -75,20 +75,21 @@ class Tuner:
     def _candidates(self, key: int, name: str, first: int) -> Iterator[Sample]:
         """Samples of one key, from step `first` of the character on to the purest."""
         target_hz = key_to_hz(key)
+        if not self._engine_tunes:
+            raw = _shifted(self._model.samples[: _LONGEST_RAW_S * SAMPLE_RATE], target_hz, self.pitch)
+            yield _measured(Sample(name, key, raw[None, :]), target_hz)
+            return
         shifted = (
             _shifted(self._model.samples[: 2 * SAMPLE_RATE], target_hz, self.pitch) if self.pitch.pitched else None
         )
-        if not self._engine_tunes:
-            shifted = _shifted(self._model.samples[: _LONGEST_RAW_S * SAMPLE_RATE], target_hz, self.pitch)
-            yield _measured(Sample(name, key, shifted[None, :]), target_hz)
-            return
-        made = None
         for step in _CHARACTER_STEPS[first:]:
             made = self.voice.note(target_hz, self.character * step)
             assert made is not None
             yield _from_note(name, key, made if shifted is None else _with_attack(made, shifted), target_hz)
-        if shifted is not None and made is not None:
-            yield _from_note(name, key, made, target_hz)
+        if shifted is not None:
+            pure = self.voice.note(target_hz, 0.0)
+            assert pure is not None
+            yield _from_note(name, key, pure, target_hz)
 
 
 def _from_note(name: str, key: int, note: Note, target_hz: float) -> Sample:
