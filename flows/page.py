@@ -106,7 +106,7 @@ def _band(run: Run, instruments: list[Instrument], effects: list[Effect]) -> str
         tuning = (
             f"{verified.within_25_cents} of {verified.notes} samples in tune, median {verified.median_abs_cents} cents off"
             if verified.notes
-            else f"{len(instrument.zones)} drums"
+            else f"{len({zone.lo_key for zone in instrument.zones})} drums"
         )
         kinds = ("sfz", "sf2", "dspreset")
         files = " · ".join(f"<a href='instruments/{role}/{role}.{kind}' download>{kind}</a>" for kind in kinds)

@@ -134,6 +134,7 @@ def test_the_page_shows_the_run_and_links_only_into_it(demo_run: tuple[Path, Mad
     page = (folder / "index.html").read_text()
     links = re.findall(r"(?:src|href)=[\"']([^\"']+)[\"']", page)
     assert len(links) > 20
+    assert ">47 drums<" in page  # keys, not layers and turns
     for link in links:
         assert "://" not in link
         assert (folder / link).is_file(), link
