@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +149,8 @@ def _parse(path: Path) -> Any:
         raise ScoreError(f"{path}: is empty: export the score again")
     if size > MAX_FILE_BYTES:
         raise ScoreError(f"{path}: {size} bytes are more than a score holds ({MAX_FILE_BYTES}): choose another file")
-    import pretty_midi
+    with redirect_stdout(StringIO()):  # pyfluidsynth prints where it found its library when CI is set
+        import pretty_midi
 
     try:
         with warnings.catch_warnings():

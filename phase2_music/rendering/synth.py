@@ -6,8 +6,9 @@ import ctypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ def _library() -> Any:
         EngineError: the C library is not installed.
     """
     try:
-        import fluidsynth
+        with redirect_stdout(StringIO()):  # pyfluidsynth prints where it found its library when CI is set
+            import fluidsynth
     except (ImportError, OSError) as error:
         raise EngineError(
             "FluidSynth's library is not installed: run `apt-get install libfluidsynth3` (Debian, Ubuntu) or "

@@ -176,6 +176,12 @@ def test_instrument_and_render(tmp_path: Path, noise_band: Path) -> None:
     assert str(tmp_path / "song" / "song.wav") in played.stdout
 
 
+def test_standard_output_holds_nothing_of_the_libraries() -> None:
+    # pyfluidsynth prints where it found its library when CI is set; JSON readers must not meet that.
+    for command in ("scores", "doctor"):
+        json.loads(photone(command, "--json", CI="true").stdout)
+
+
 def test_engines_scores_and_doctor_report_as_json() -> None:
     assert {row["engine"] for row in json.loads(photone("engines", "--json").stdout)} >= {
         "embedded",
