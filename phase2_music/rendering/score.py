@@ -2,53 +2,73 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from io import StringIO
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import merge
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from statistics import median_low
+from typing import NamedTuple, TypeVar
 
-from core.errors import ScoreError
-from core.manifest import sha256_file
+from core.errors import ScoreError, UsageError
+from core.manifest import sha256_bytes
+from phase2_music.rendering.smf import DEFAULT_METRE, Clock, MidiFile, MidiMessage, MidiTrack, parse_midi
 from schemas.document import ROLES, Role
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_NOTES = 300_000
+MAX_TRACKS = 200
+MAX_EVENTS = 3_000_000
 MAX_DURATION_S = 4 * 3600.0
 
-# General MIDI programs -> roles: first program of each stretch. Registers decide nothing here; families do.
-_PROGRAM_ROLES: tuple[tuple[int, Role], ...] = (
-    (0, "keyboard"),  # pianos, chromatic percussion, organs
-    (24, "guitar"),  # guitars
-    (32, "bass"),  # basses
-    (40, "keyboard"),  # strings
-    (43, "bass"),  # contrabass
-    (44, "keyboard"),  # tremolo, pizzicato, harp, timpani, ensembles, voices
-    (56, "guitar"),  # trumpet, trombone
-    (58, "bass"),  # tuba
-    (59, "guitar"),  # other brass, reeds, pipes, leads
-    (67, "bass"),  # baritone sax
-    (68, "guitar"),
-    (70, "bass"),  # bassoon
-    (71, "guitar"),
-    (87, "bass"),  # bass and lead
-    (88, "keyboard"),  # pads, effects
-    (104, "guitar"),  # sitar, banjo, shamisen, koto
-    (108, "keyboard"),  # kalimba
-    (109, "guitar"),  # bagpipe, fiddle, shanai
-    (112, "keyboard"),  # tinkle bell to woodblock
-    (116, "bass"),  # taiko, melodic tom, synth drum
-    (119, "keyboard"),  # reverse cymbal, sound effects
+# General MIDI programs -> roles, by family and register: first program of each stretch, the role that plays it, and the one
+# that plays it where the part lies low.
+_PROGRAM_ROLES: tuple[tuple[int, Role, Role], ...] = (
+    (0, "keyboard", "keyboard"),  # pianos, chromatic percussion, organs
+    (24, "guitar", "guitar"),  # guitars
+    (32, "bass", "bass"),  # basses
+    (40, "keyboard", "bass"),  # strings
+    (43, "bass", "bass"),  # contrabass
+    (44, "keyboard", "bass"),  # tremolo, pizzicato, harp, timpani, ensembles, voices
+    (56, "guitar", "bass"),  # trumpet, trombone
+    (58, "bass", "bass"),  # tuba
+    (59, "guitar", "bass"),  # other brass, saxophones
+    (67, "bass", "bass"),  # baritone sax
+    (68, "guitar", "bass"),  # oboe, english horn
+    (70, "bass", "bass"),  # bassoon
+    (71, "guitar", "bass"),  # clarinet, pipes, leads
+    (87, "bass", "bass"),  # bass and lead
+    (88, "keyboard", "bass"),  # pads, effects
+    (104, "guitar", "guitar"),  # sitar, banjo, shamisen, koto
+    (108, "keyboard", "keyboard"),  # kalimba
+    (109, "guitar", "guitar"),  # bagpipe, fiddle, shanai
+    (112, "keyboard", "keyboard"),  # tinkle bell to woodblock
+    (116, "bass", "bass"),  # taiko, melodic tom, synth drum
+    (119, "keyboard", "keyboard"),  # reverse cymbal, sound effects
 )
+_LOW_KEY = 45
+"""A part is low when half of its notes lie below A2, where a bass guitar plays."""
+
+_DRUM_CHANNEL = 9
+_DRUM_BANKS = (120, 126, 127)  # bank select MSB of General MIDI 2 and XG for rhythm
+_MELODIC_BANK = 121  # General MIDI 2's, on the drum channel too
+
+_SHORTEST_NOTE_S = 0.005
+_OFF, _ON, _KEY_PRESSURE, _CONTROLLER, _PROGRAM, _PRESSURE, _BEND = 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0
+_BANK_MSB, _VOLUME, _EXPRESSION = 0, 7, 11
+
+_Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True)
-class ScoreEvent:
-    """One MIDI channel message at a time in seconds; `kind` is "on", "off", "cc" or "bend".
+class ScoreEvent(NamedTuple):
+    """One MIDI channel message at a time in seconds.
 
-    `number` is the key or controller, `value` the velocity, the controller's value or the bend (-8192..8191).
+    `kind` is "on", "off", "cc", "bend", "pressure" (of the channel) or "key_pressure"; `number` is the key or controller,
+    `value` the velocity, the controller's value, the pressure or the bend (-8192..8191).
     """
 
     time_s: float
@@ -59,13 +79,21 @@ class ScoreEvent:
 
 @dataclass(frozen=True)
 class Track:
-    """One instrument of the score; its events are sorted by time, at one time "off" before controllers before "on"."""
+    """One instrument of the score: what one track of the file plays with one program on one channel.
 
+    Its events are sorted by time; at one time notes end before others begin. Its channel's controllers are among them.
+    `volume_db` is the mean level that the file's volume and expression controllers give its notes.
+    """
+
+    number: int
     name: str
     program: int
     is_drum: bool
     role: Role
     notes: int
+    lo_key: int
+    hi_key: int
+    volume_db: float
     events: tuple[ScoreEvent, ...]
 
 
@@ -95,53 +123,36 @@ class Score:
         return min(event.time_s for track in self.tracks for event in track.events if event.kind == "on")
 
 
-def role_of_program(program: int, is_drum: bool) -> Role:
-    """The role that plays a General MIDI program (0-127)."""
+def role_of_program(program: int, is_drum: bool, middle_key: int = 60) -> Role:
+    """The role that plays a General MIDI program (0-127) in a part whose middle note is `middle_key`."""
     if is_drum:
         return "drums"
-    return next(role for first, role in reversed(_PROGRAM_ROLES) if program >= first)
+    high, low = next((high, low) for first, high, low in reversed(_PROGRAM_ROLES) if program >= first)
+    return low if middle_key < _LOW_KEY else high
 
 
 def read_score(path: Path) -> Score:
-    """Read a MIDI file with pretty_midi.
+    """Read a MIDI file of format 0, 1 or 2.
 
     Raises:
         ScoreError: the file is missing, empty, damaged, has no notes, or is beyond all measure.
     """
-    midi = _parse(path)
-    tracks = tuple(_track(instrument, index) for index, instrument in enumerate(midi.instruments) if instrument.notes)
-    if not tracks:
-        raise ScoreError(f"{path}: holds no notes: choose another MIDI file")
-    notes = sum(track.notes for track in tracks)
-    duration = max(event.time_s for track in tracks for event in track.events if event.kind == "off")
-    if notes > MAX_NOTES or duration > MAX_DURATION_S:
-        raise ScoreError(
-            f"{path}: {notes} notes in {duration:.0f} s are more than photone plays "
-            f"({MAX_NOTES} notes, {MAX_DURATION_S:.0f} s): shorten the score"
-        )
-    return Score(path, sha256_file(path), duration, _main_tempo(midi, duration), _main_metre(midi, duration), tracks)
+    data = _read(path)
+    try:
+        midi = parse_midi(data)
+        parts = _Reader(midi).parts()
+        if not parts:
+            raise ScoreError("holds no notes: choose another MIDI file")
+        duration = max(part.end_s for part in parts)
+        _check(parts, duration)
+    except ScoreError as error:
+        raise ScoreError(f"{path}: {error}") from error
+    tracks = tuple(part.track(number) for number, part in enumerate(parts, 1))
+    tempo_bpm, metre = _main_tempo(midi.clock, duration), _main_metre(midi, duration)
+    return Score(path, sha256_bytes(data), duration, tempo_bpm, metre, tracks)
 
 
-def _longest(times: list[float], values: list[Any], end_s: float) -> Any:
-    held: dict[Any, float] = {}
-    for start, end, value in zip(times, [*times[1:], end_s], values, strict=True):
-        held[value] = held.get(value, 0.0) + max(0.0, end - start)
-    return max(held, key=lambda value: held[value])
-
-
-def _main_tempo(midi: Any, end_s: float) -> float:
-    times, tempi = midi.get_tempo_changes()
-    return round(float(_longest([float(t) for t in times], [round(float(t), 1) for t in tempi], end_s)), 1)
-
-
-def _main_metre(midi: Any, end_s: float) -> str:
-    changes = midi.time_signature_changes
-    if not changes:
-        return "4/4"
-    return str(_longest([c.time for c in changes], [f"{c.numerator}/{c.denominator}" for c in changes], end_s))
-
-
-def _parse(path: Path) -> Any:
+def _read(path: Path) -> bytes:
     if not path.is_file():
         raise ScoreError(f"{path}: no such MIDI file: check the path")
     size = path.stat().st_size
@@ -149,33 +160,232 @@ def _parse(path: Path) -> Any:
         raise ScoreError(f"{path}: is empty: export the score again")
     if size > MAX_FILE_BYTES:
         raise ScoreError(f"{path}: {size} bytes are more than a score holds ({MAX_FILE_BYTES}): choose another file")
-    with redirect_stdout(StringIO()):  # pyfluidsynth prints where it found its library when CI is set
-        import pretty_midi
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pretty_midi.PrettyMIDI(str(path))
-    # mido and pretty_midi raise whatever the bytes lead to (EOFError, OSError, IndexError, KeyError, ValueError, ...).
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise ScoreError(f"{path}: not a MIDI file that can be read ({reason}): export the score again") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise ScoreError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
 
 
-def _track(instrument: Any, index: int) -> Track:
-    events = []
-    for note in instrument.notes:
-        events.append(ScoreEvent(float(note.start), "on", int(note.pitch), int(note.velocity)))
-        events.append(ScoreEvent(max(float(note.end), float(note.start) + 0.005), "off", int(note.pitch), 0))
-    events += [ScoreEvent(float(c.time), "cc", int(c.number), int(c.value)) for c in instrument.control_changes]
-    events += [ScoreEvent(float(b.time), "bend", 0, int(b.pitch)) for b in instrument.pitch_bends]
-    order = {"off": 0, "cc": 1, "bend": 2, "on": 3}
-    events.sort(key=lambda event: (event.time_s, order[event.kind], event.number))
-    return Track(
-        name=instrument.name.strip() or f"Track {index + 1}",
-        program=int(instrument.program),
-        is_drum=bool(instrument.is_drum),
-        role=role_of_program(int(instrument.program), bool(instrument.is_drum)),
-        notes=len(instrument.notes),
-        events=tuple(events),
-    )
+def _check(parts: Sequence[_Part], duration_s: float) -> None:
+    events = sum(len(part.notes) * 2 + len(part.channel.events) for part in parts)
+    if duration_s > MAX_DURATION_S:
+        raise ScoreError(
+            f"its last note ends after {duration_s / 3600:.1f} hours, photone plays {MAX_DURATION_S / 3600:.0f}: "
+            "shorten the score"
+        )
+    if len(parts) > MAX_TRACKS or events > MAX_EVENTS:
+        raise ScoreError(
+            f"{len(parts)} instruments with {events} events are more than photone plays "
+            f"({MAX_TRACKS} instruments, {MAX_EVENTS} events): shorten the score"
+        )
+
+
+@dataclass
+class _Channel:
+    """What a channel has been told so far, and all that it is told."""
+
+    is_drum: bool
+    program: int = 0
+    volume: int = 100
+    expression: int = 127
+    events: list[tuple[int, str, int, int]] = field(default_factory=list)
+
+    def level_db(self) -> float:
+        # General MIDI 1, Developer Guidelines: volume and expression act as 40 log10(value / 127).
+        return 40.0 * math.log10(max(1, self.volume) * max(1, self.expression) / 127**2)
+
+
+class _Note:
+    """A note that sounds: its start and end in ticks."""
+
+    __slots__ = ("end", "key", "level_db", "start", "velocity")
+
+    def __init__(self, start: int, key: int, velocity: int, level_db: float) -> None:
+        self.start, self.end, self.key, self.velocity, self.level_db = start, -1, key, velocity, level_db
+
+
+@dataclass
+class _Part:
+    """The notes of one track of the file on one channel with one program."""
+
+    name: str
+    program: int
+    channel: _Channel
+    clock: Clock
+    is_drum: bool
+    notes: list[_Note] = field(default_factory=list)
+
+    @property
+    def end_s(self) -> float:
+        return self.clock.seconds_at(max(note.end for note in self.notes))
+
+    def track(self, number: int) -> Track:
+        keys = [note.key for note in self.notes]
+        return Track(
+            number=number,
+            name=self.name or f"Track {number}",
+            program=self.program,
+            is_drum=self.is_drum,
+            role=role_of_program(self.program, self.is_drum, median_low(keys)),
+            notes=len(self.notes),
+            lo_key=min(keys),
+            hi_key=max(keys),
+            volume_db=round(sum(note.level_db for note in self.notes) / len(self.notes), 2),
+            events=tuple(self._events()),
+        )
+
+    def _events(self) -> Iterator[ScoreEvent]:
+        """Notes and controllers in playing order: at one time what ends, then controllers, then what begins."""
+        played = list(_played(self.notes, self.clock))
+        at = self.clock.seconds_at
+        ends = ((0, ScoreEvent(end_s, "off", note.key, 0)) for note, _, end_s in played)
+        told = ((1, ScoreEvent(at(tick), kind, number, value)) for tick, kind, number, value in self.channel.events)
+        starts = ((2, ScoreEvent(start_s, "on", note.key, note.velocity)) for note, start_s, _ in played)
+        ordered = sorted(chain(ends, told, starts), key=lambda item: (item[1].time_s, item[0]))
+        return (event for _, event in ordered)
+
+
+def _played(notes: Sequence[_Note], clock: Clock) -> Iterator[tuple[_Note, float, float]]:
+    """Each note with its start and end in seconds; a key that is struck again while it sounds ends there, as on a piano."""
+    by_key: dict[int, list[_Note]] = defaultdict(list)
+    for note in notes:
+        by_key[note.key].append(note)
+    for struck in by_key.values():
+        starts = [clock.seconds_at(note.start) for note in struck]
+        for note, start_s, next_s in zip(struck, starts, [*starts[1:], math.inf], strict=True):
+            if next_s > start_s:  # of notes on one key at one time the last one counts
+                end_s = max(clock.seconds_at(note.end), start_s + _SHORTEST_NOTE_S)
+                yield note, start_s, min(end_s, next_s)
+
+
+class _Reader:
+    """Puts the messages of a file's tracks in order and gathers them into parts.
+
+    Controllers and programs belong to the channel, whichever track they stand in; notes are paired within their track.
+    """
+
+    def __init__(self, midi: MidiFile) -> None:
+        self._midi = midi
+        self._channels: dict[tuple[int, int], _Channel] = {}
+        self._parts: dict[tuple[int, int, int, int, bool], _Part] = {}
+        self._sounding: dict[tuple[int, int, int, int], list[_Note]] = defaultdict(list)
+        self._paired = _paired_keys(midi.tracks)
+        self._notes = 0
+
+    def parts(self) -> list[_Part]:
+        """The parts in the order of the file's tracks, each with its notes in the order of their starts."""
+        numbered = (_numbered(index, track.messages) for index, track in enumerate(self._midi.tracks))
+        for _, index, message in merge(*numbered, key=itemgetter(0, 1)):
+            self._take(index, message)
+        for (index, *_), notes in self._sounding.items():
+            for note in notes:  # a note that nobody ends lasts to the end of its track
+                note.end = max(note.start, self._midi.tracks[index].end_tick)
+        return [part for _, part in sorted(self._parts.items(), key=lambda item: item[0][0])]
+
+    def _take(self, index: int, message: MidiMessage) -> None:
+        where = (message.port, message.channel)
+        channel = self._channels.get(where)
+        if channel is None:
+            channel = self._channels[where] = _Channel(is_drum=message.channel == _DRUM_CHANNEL)
+        if message.kind == _ON and message.data2:
+            self._begin(index, where, channel, message)
+        elif message.kind in (_ON, _OFF):
+            self._end(index, message)
+        else:
+            _tell(channel, message)
+
+    def _begin(self, index: int, where: tuple[int, int], channel: _Channel, message: MidiMessage) -> None:
+        self._notes += 1
+        if self._notes > MAX_NOTES:
+            raise ScoreError(f"more than {MAX_NOTES} notes are more than photone plays: shorten the score")
+        key = (index, *where, channel.program, channel.is_drum)
+        part = self._parts.get(key)
+        if part is None:
+            name = self._midi.tracks[index].name
+            part = self._parts[key] = _Part(name, channel.program, channel, self._midi.clock, channel.is_drum)
+        note = _Note(message.tick, message.data1, message.data2, channel.level_db())
+        part.notes.append(note)
+        self._sounding[index, *where, message.data1].append(note)
+
+    def _end(self, index: int, message: MidiMessage) -> None:
+        key = (index, message.port, message.channel, message.data1)
+        notes = self._sounding[key]
+        # A key with an end for each beginning: the first to begin is the first to end, so overlapping notes keep their
+        # lengths. Else one end silences all that began before, as a synthesiser does.
+        count = 1 if key in self._paired else sum(note.start < message.tick for note in notes) or len(notes)
+        for note in notes[:count]:
+            note.end = message.tick
+        del notes[:count]
+
+
+def _numbered(index: int, messages: Sequence[MidiMessage]) -> Iterator[tuple[int, int, MidiMessage]]:
+    return ((message.tick, index, message) for message in messages)
+
+
+def _paired_keys(tracks: Sequence[MidiTrack]) -> set[tuple[int, int, int, int]]:
+    """The keys (track, port, channel, key) that are let go as often as they are struck."""
+    balance: Counter[tuple[int, int, int, int]] = Counter()
+    for index, track in enumerate(tracks):
+        for message in track.messages:
+            if message.kind in (_ON, _OFF):
+                struck = message.kind == _ON and message.data2
+                balance[index, message.port, message.channel, message.data1] += 1 if struck else -1
+    return {key for key, count in balance.items() if not count}
+
+
+def _tell(channel: _Channel, message: MidiMessage) -> None:
+    """Take a controller, program, pressure or bend."""
+    value, events = message.data2, channel.events
+    if message.kind == _CONTROLLER:
+        if message.data1 == _BANK_MSB:
+            channel.is_drum = value in _DRUM_BANKS or (message.channel == _DRUM_CHANNEL and value != _MELODIC_BANK)
+        elif message.data1 == _VOLUME:
+            channel.volume = value
+        elif message.data1 == _EXPRESSION:
+            channel.expression = value
+        events.append((message.tick, "cc", message.data1, value))
+    elif message.kind == _PROGRAM:
+        channel.program = message.data1
+    elif message.kind == _BEND:
+        events.append((message.tick, "bend", 0, (value << 7 | message.data1) - 8192))
+    elif message.kind == _PRESSURE:
+        events.append((message.tick, "pressure", 0, message.data1))
+    elif message.kind == _KEY_PRESSURE:
+        events.append((message.tick, "key_pressure", message.data1, value))
+
+
+def map_roles(score: Score, wishes: Mapping[str, Role]) -> Score:
+    """The score with roles given to tracks by name (whatever the case) or number; the rest as General MIDI says.
+
+    Raises:
+        UsageError: a wish fits no track.
+    """
+    roles = {track.number: track.role for track in score.tracks}
+    for wish, role in wishes.items():
+        meant = [t.number for t in score.tracks if t.name.casefold() == wish.casefold()]
+        if not meant and re.fullmatch(r"\d{1,4}", wish):
+            meant = [t.number for t in score.tracks if t.number == int(wish)]
+        if not meant:
+            names = ", ".join(f"{t.number} {t.name}" for t in score.tracks)
+            raise UsageError(f"{score.path}: has no track {wish!r}: choose from {names}")
+        roles.update(dict.fromkeys(meant, role))
+    return replace(score, tracks=tuple(replace(track, role=roles[track.number]) for track in score.tracks))
+
+
+def _longest(spans: Sequence[tuple[float, _Value]], end_s: float) -> _Value:
+    """Of values that hold from a time in seconds on, the one that holds longest up to `end_s`."""
+    held: dict[_Value, float] = defaultdict(float)
+    for (start_s, value), next_s in zip(spans, [*(start for start, _ in spans[1:]), math.inf], strict=True):
+        held[value] += max(0.0, min(next_s, end_s) - start_s)
+    return max(held, key=lambda value: held[value])
+
+
+def _main_tempo(clock: Clock, end_s: float) -> float:
+    return _longest([(s, round(6e7 / tempo, 1)) for s, tempo in zip(clock.seconds, clock.tempi, strict=True)], end_s)
+
+
+def _main_metre(midi: MidiFile, end_s: float) -> str:
+    changes = {0: DEFAULT_METRE}
+    changes.update(sorted((change for track in midi.tracks for change in track.metres), key=itemgetter(0)))
+    beats, unit = _longest([(midi.clock.seconds_at(tick), metre) for tick, metre in changes.items()], end_s)
+    return f"{beats}/{unit}"

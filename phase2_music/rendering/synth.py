@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -19,115 +20,118 @@ import soundfile
 from core.audio import SAMPLE_RATE, Samples, sound_file_errors
 from core.errors import EngineError, InstrumentError
 from phase2_music.instruments.roles import ROLE_SPECS
-from phase2_music.rendering.score import Score, ScoreEvent, Track
+from phase2_music.rendering.performance import GRID_FRAMES, Message, Window, perform, turns_that_fit
+from phase2_music.rendering.score import Track
 from schemas.document import Role
-
-GRID_FRAMES = 64
-"""FluidSynth computes 64 frames at a time and takes events between: they fall on this grid, at most 0.73 ms off."""
 
 _MAX_TAIL_S = 12.0
 _POLYPHONY = 512
+_GAIN = 0.5
 _INTERPOLATION_7TH_ORDER = 7
 _BLOCK_FRAMES = 256 * GRID_FRAMES
+_TAIL_FRAMES = 32 * GRID_FRAMES
+
+# FluidSynth's functions that pyfluidsynth leaves out, with their arguments.
+_MISSING_FUNCTIONS = {
+    "fluid_synth_write_float": "synth frames lout loff lincr rout roff rincr",
+    "fluid_synth_set_interp_method": "synth channel method",
+    "fluid_synth_channel_pressure": "synth channel value",
+    "fluid_synth_key_pressure": "synth channel key value",
+}
 
 
 @dataclass(frozen=True)
 class StemRequest:
-    """One role's part: its SF2, the tracks that it plays, the window of the score in seconds, and where the stem goes."""
+    """One role's part: its SF2 and how many round robins it has, the tracks that it plays, and where the stem goes."""
 
     role: Role
     sf2: Path
+    turns: int
     tracks: tuple[Track, ...]
-    start_s: float
-    end_s: float
+    window: Window
+    fold_octaves: bool
     out: Path
 
 
-def render_stems(
-    score: Score, sf2_files: dict[Role, Path], folder: Path, start_s: float, end_s: float
-) -> dict[Role, Path]:
-    """Render a raw stem (32-bit float, stereo, 44.1 kHz) for each role of the score, side by side on the cores.
-
-    The window from `start_s` to `end_s` (seconds of the score) is played; notes ring out behind it.
+def render_stems(requests: Sequence[StemRequest]) -> None:
+    """Render raw stems (32-bit float, stereo, 44.1 kHz), side by side on the cores; notes ring out behind the window.
 
     Raises:
-        InstrumentError: a role of the score has no instrument, or its SF2 cannot be loaded.
+        InstrumentError: an SF2 cannot be loaded.
         EngineError: libfluidsynth is not installed.
     """
-    requests = []
-    for role in score.roles:
-        if role not in sf2_files:
-            raise InstrumentError(f"the score needs {role}, and the band has none: build one or use another score")
-        tracks = tuple(track for track in score.tracks if track.role == role)
-        requests.append(StemRequest(role, sf2_files[role], tracks, start_s, end_s, folder / f"{role}.wav"))
     _library()
-    # ctypes lets go of the interpreter while FluidSynth computes, so threads use both cores.
-    with ThreadPoolExecutor(max_workers=min(len(requests), os.cpu_count() or 1)) as pool:
-        list(pool.map(render_stem, requests))
-    return {request.role: request.out for request in requests}
+    # ctypes lets go of the interpreter while FluidSynth computes, so threads use both cores; the longest part goes first.
+    ordered = sorted(requests, key=lambda request: -sum(track.notes for track in request.tracks))
+    with ThreadPoolExecutor(max_workers=max(1, min(len(requests), os.cpu_count() or 1))) as pool:
+        list(pool.map(render_stem, ordered))
 
 
 def render_stem(request: StemRequest) -> None:
-    """Render one role's part to a file."""
+    """Render one role's part to a file.
+
+    Raises:
+        InstrumentError: its SF2 cannot be loaded.
+        EngineError: libfluidsynth is not installed.
+    """
+    turns = turns_that_fit(len(request.tracks), request.turns)
+    messages = perform(request.tracks, turns, request.window, request.fold_octaves)
     with (
-        _synth(request.sf2, request.role, len(request.tracks)) as synth,
+        _synth(request.sf2, request.role, len(request.tracks), turns) as synth,
         sound_file_errors(),
         soundfile.SoundFile(request.out, "w", SAMPLE_RATE, 2, "FLOAT", format="WAV") as file,
     ):
-        for block in _play(synth, request):
+        for block in _play(synth, messages):
             file.write(block)
 
 
-def _play(synth: Any, request: StemRequest) -> Iterator[Samples]:
-    """Blocks of shape (frames, 2): the window, then the tail until nothing sounds."""
-    now = 0
-    for frame, channel, event in _timeline(request.tracks, request.start_s, request.end_s):
-        while now < frame:
-            frames = min(_BLOCK_FRAMES, frame - now)
-            yield _samples(synth, frames)
-            now += frames
-        _send(synth, channel, event)
-    limit = now + round(_MAX_TAIL_S * SAMPLE_RATE / GRID_FRAMES) * GRID_FRAMES
-    while now < limit and _voices(synth):
-        frames = min(_BLOCK_FRAMES // 8, limit - now)
-        block = _samples(synth, frames)
-        now += frames
-        if now >= limit:
-            block *= np.linspace(1.0, 0.0, len(block), dtype=np.float32)[:, None]
+def _play(synth: Any, messages: Sequence[Message]) -> Iterator[Samples]:
+    """Blocks of shape (frames, 2): the messages, then the tail until nothing sounds. Each block is overwritten by the next."""
+    block: Samples = np.zeros((_BLOCK_FRAMES, 2), dtype=np.float32)
+    now = filled = 0
+    for message in messages:
+        while now < message.frame:
+            frames = min(_BLOCK_FRAMES - filled, message.frame - now)
+            _fill(synth, block, filled, frames)
+            now, filled = now + frames, filled + frames
+            if filled == _BLOCK_FRAMES:
+                yield block
+                filled = 0
+        _send(synth, message)
+    yield block[:filled]
+    yield from _tail(synth)
+
+
+def _tail(synth: Any) -> Iterator[Samples]:
+    """What rings on after the last message, at most `_MAX_TAIL_S`, faded at its end."""
+    blocks = round(_MAX_TAIL_S * SAMPLE_RATE / _TAIL_FRAMES)
+    for number in range(blocks):
+        if not _voices(synth):
+            return
+        block: Samples = np.zeros((_TAIL_FRAMES, 2), dtype=np.float32)
+        _fill(synth, block, 0, _TAIL_FRAMES)
+        if number == blocks - 1:
+            block *= np.linspace(1.0, 0.0, _TAIL_FRAMES, dtype=np.float32)[:, None]
         yield block
 
 
-def _timeline(tracks: Sequence[Track], start_s: float, end_s: float) -> list[tuple[int, int, ScoreEvent]]:
-    """Events of all tracks as (frame on the grid, channel, event), in playing order.
-
-    Controllers before the window are sent at its start, so a preview from the middle sounds as the middle does.
-    """
-    timeline = []
-    for channel, track in enumerate(tracks):
-        begun: set[int] = set()
-        for event in track.events:
-            if event.kind == "on" and start_s <= event.time_s < end_s:
-                begun.add(event.number)
-            elif event.kind == "on" or (event.kind == "off" and event.number not in begun):
-                continue
-            time_s = min(max(event.time_s, start_s), end_s) - start_s
-            frame = round(time_s * SAMPLE_RATE / GRID_FRAMES) * GRID_FRAMES
-            timeline.append((frame, channel, event))
-    # sorted() is stable: events of one track at one time keep their order.
-    return sorted(timeline, key=lambda item: item[0])
-
-
-def _send(synth: Any, channel: int, event: ScoreEvent) -> None:
-    if event.kind == "on":
-        synth.noteon(channel, event.number, event.value)
-    elif event.kind == "off":
-        synth.noteoff(channel, event.number)
-    elif event.kind == "cc":
-        synth.cc(channel, event.number, event.value)
+def _send(synth: Any, message: Message) -> None:
+    _, channel, kind, number, value = message
+    if kind == "on":
+        synth.noteon(channel, number, value)
+    elif kind == "off":
+        synth.noteoff(channel, number)
+    elif kind == "cc":
+        synth.cc(channel, number, value)
+    elif kind == "bend":
+        synth.pitch_bend(channel, value)
+    elif kind == "pressure":
+        _library().fluid_synth_channel_pressure(synth.synth, channel, value)
     else:
-        synth.pitch_bend(channel, event.value)
+        _library().fluid_synth_key_pressure(synth.synth, channel, number, value)
 
 
+@cache
 def _library() -> Any:
     """pyfluidsynth, with the C functions that it leaves out.
 
@@ -142,25 +146,16 @@ def _library() -> Any:
             "FluidSynth's library is not installed: run `apt-get install libfluidsynth3` (Debian, Ubuntu) or "
             "`brew install fluid-synth` (macOS)"
         ) from error
-    if not hasattr(fluidsynth, "fluid_synth_write_float"):
-        pointer, integer = ctypes.c_void_p, ctypes.c_int
-        fluidsynth.fluid_synth_write_float = fluidsynth.cfunc(
-            "fluid_synth_write_float", integer, ("synth", pointer, 1), ("len", integer, 1), ("lout", pointer, 1),
-            ("loff", integer, 1), ("lincr", integer, 1), ("rout", pointer, 1), ("roff", integer, 1), ("rincr", integer, 1),
-        )  # fmt: skip
-        fluidsynth.fluid_synth_set_interp_method = fluidsynth.cfunc(
-            "fluid_synth_set_interp_method",
-            integer,
-            ("synth", pointer, 1),
-            ("chan", integer, 1),
-            ("method", integer, 1),
-        )
-        set_log = fluidsynth.cfunc(
-            "fluid_set_log_function", pointer, ("level", integer, 1), ("fun", pointer, 1), ("data", pointer, 1)
-        )
-        # It would write to standard error by itself; what matters comes back as a return value.
-        for level in range(5):
-            set_log(level, None, None)
+    pointer, integer = ctypes.c_void_p, ctypes.c_int
+    for name, arguments in _MISSING_FUNCTIONS.items():
+        types = [(each, pointer if each in ("synth", "lout", "rout") else integer, 1) for each in arguments.split()]
+        setattr(fluidsynth, name, fluidsynth.cfunc(name, integer, *types))
+    set_log = fluidsynth.cfunc(
+        "fluid_set_log_function", pointer, ("level", integer, 1), ("fun", pointer, 1), ("data", pointer, 1)
+    )
+    # It would write to standard error by itself; what matters comes back as a return value.
+    for level in range(5):
+        set_log(level, None, None)
     return fluidsynth
 
 
@@ -176,7 +171,8 @@ def library_version() -> str:
 
 
 @contextmanager
-def _synth(sf2: Path, role: Role, channels: int) -> Iterator[Any]:
+def _synth(sf2: Path, role: Role, tracks: int, turns: int) -> Iterator[Any]:
+    """A synthesiser whose channel t * turns + r plays round robin r of the instrument."""
     library = _library()
     settings = {
         "synth.reverb.active": 0,
@@ -184,16 +180,17 @@ def _synth(sf2: Path, role: Role, channels: int) -> Iterator[Any]:
         "synth.polyphony": _POLYPHONY,
         "synth.cpu-cores": 1,
         "synth.threadsafe-api": 0,
+        "synth.lock-memory": 0,
     }
-    synth = library.Synth(gain=0.5, samplerate=float(SAMPLE_RATE), channels=max(16, channels), **settings)
+    channels = -(-tracks * turns // 16) * 16  # FluidSynth has them by sixteens
+    synth = library.Synth(gain=_GAIN, samplerate=float(SAMPLE_RATE), channels=channels, **settings)
     try:
         library.fluid_synth_set_interp_method(synth.synth, -1, _INTERPOLATION_7TH_ORDER)
         font = synth.sfload(str(sf2)) if _is_sf2(sf2) else -1
         if font < 0:
             raise InstrumentError(f"{sf2}: not an SF2 that FluidSynth loads: build the instrument again")
-        spec = ROLE_SPECS[role]
-        for channel in range(channels):
-            synth.program_select(channel, font, spec.bank, spec.program)
+        for channel in range(tracks * turns):
+            synth.program_select(channel, font, *ROLE_SPECS[role].preset(channel % turns + 1))
         yield synth
     finally:
         synth.delete()
@@ -208,10 +205,16 @@ def _is_sf2(path: Path) -> bool:
     return head[:4] == b"RIFF" and head[8:] == b"sfbk"
 
 
+def _fill(synth: Any, block: Samples, start: int, frames: int) -> None:
+    """Compute the next frames into a block of shape (frames, 2)."""
+    left = 2 * start
+    _library().fluid_synth_write_float(synth.synth, frames, block.ctypes.data, left, 2, block.ctypes.data, left + 1, 2)
+
+
 def _samples(synth: Any, frames: int) -> Samples:
     """The next frames, shape (frames, 2)."""
     block: Samples = np.zeros((frames, 2), dtype=np.float32)
-    _library().fluid_synth_write_float(synth.synth, frames, block.ctypes.data, 0, 2, block.ctypes.data, 1, 2)
+    _fill(synth, block, 0, frames)
     return block
 
 
@@ -239,7 +242,7 @@ def play_keys(
         EngineError: libfluidsynth is not installed.
     """
     for key in keys:
-        with _synth(sf2, role, 1) as synth:
+        with _synth(sf2, role, 1, 1) as synth:
             moments = sorted(
                 {round(t * SAMPLE_RATE) for t in (0.0, hold_s or seconds, after_s, seconds) if t <= seconds}
             )

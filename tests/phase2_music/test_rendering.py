@@ -15,9 +15,10 @@ from core.errors import InstrumentError, ScoreError
 from core.loudness import loudness_lufs, true_peak_dbtp
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz
 from phase2_music.rendering.mixing import pan_gains
+from phase2_music.rendering.performance import Window
 from phase2_music.rendering.render import RenderOptions, find_band, render_song
 from phase2_music.rendering.score import read_score, role_of_program
-from phase2_music.rendering.synth import render_stems
+from phase2_music.rendering.synth import StemRequest, render_stems
 from phase2_music.scores import find_score
 from schemas.song import Song
 
@@ -41,8 +42,11 @@ def notes(*keys: int, channel: int = 0, program: int = 0, velocity: int = 90, ti
 def stem(score: Path, band: Path, folder: Path, role: str = "keyboard") -> np.ndarray:
     parsed = read_score(score)
     folder.mkdir()
-    paths = render_stems(parsed, find_band(band).sf2, folder, 0.0, parsed.duration_s)
-    return soundfile.read(paths[role], dtype="float32")[0]  # type: ignore[index]
+    found, window = find_band(band), Window(0.0, parsed.duration_s)
+    tracks = tuple(track for track in parsed.tracks if track.role == role)
+    out = folder / f"{role}.wav"
+    render_stems([StemRequest(role, found.sf2[role], found.turns[role], tracks, window, False, out)])  # type: ignore[arg-type,index]
+    return soundfile.read(out, dtype="float32")[0]
 
 
 def onset_s(samples: np.ndarray, after_s: float = 0.0) -> float:

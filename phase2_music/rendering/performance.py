@@ -1,0 +1,149 @@
+"""Tracks of one role -> what a synthesiser is told, frame by frame: round robins dealt, soft pedal, octaves, drum keys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from core.audio import SAMPLE_RATE
+from phase2_music.instruments.roles import DRUM_BANK, ROLE_SPECS, RoleSpec
+from phase2_music.rendering.score import ScoreEvent, Track
+
+GRID_FRAMES = 64
+"""FluidSynth computes 64 frames at a time and takes events between: they fall on this grid, at most 0.73 ms off."""
+
+MAX_CHANNELS = 256
+"""As many channels as FluidSynth has."""
+
+SOFT_PEDAL = 0.7
+"""With the soft pedal down notes are struck with this part of their velocity, so they are softer and, by the velocity
+layers, darker. FluidSynth itself does not answer to controller 67."""
+
+# Drum keys beyond General MIDI's 35-81 (Roland GS and General MIDI 2) and the piece that stands in.
+_DRUM_SUBSTITUTES = {
+    27: 75, 28: 39, 29: 73, 30: 74, 31: 37, 32: 37, 33: 76, 34: 80, 82: 70, 83: 54, 84: 53, 85: 75, 86: 41, 87: 43, 88: 70,
+}  # fmt: skip
+
+_SUSTAIN, _SOSTENUTO, _SOFT = 64, 66, 67
+_SOUND_OFF, _RESET, _NOTES_OFF = 120, 121, 123
+_BANK_SELECT = (0, 32)
+
+
+class Message(NamedTuple):
+    """What the synthesiser is told at a frame (of the grid) on one of its channels; the rest as in ScoreEvent."""
+
+    frame: int
+    channel: int
+    kind: str
+    number: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of the score that is played, in seconds."""
+
+    start_s: float
+    end_s: float
+
+
+def perform(tracks: Sequence[Track], turns: int, window: Window, fold_octaves: bool = False) -> list[Message]:
+    """The messages of all tracks in playing order.
+
+    Each track has `turns` channels of its own, one for each round robin of the instrument (one for all where the synthesiser
+    has too few): track t's turn r plays on channel t * turns + r. Controllers before the window are told at its start.
+    """
+    turns = turns_that_fit(len(tracks), turns)
+    messages: list[Message] = []
+    for index, track in enumerate(tracks):
+        player = _Player(ROLE_SPECS[track.role], index * turns, turns, fold_octaves)
+        messages += player.play(track.events, window)
+    # sorted() is stable: messages of one track at one frame keep their order.
+    return sorted(messages, key=lambda message: message.frame)
+
+
+def turns_that_fit(tracks: int, turns: int) -> int:
+    """How many turns each track gets within the synthesiser's channels."""
+    return turns if tracks * turns <= MAX_CHANNELS else 1
+
+
+class _Player:
+    """Deals the notes of one track over the channels that carry the instrument's round robins.
+
+    A key that still sounds is struck again on the channel where it sounds, so that it ends there as it would on one channel.
+    """
+
+    def __init__(self, spec: RoleSpec, channel: int, turns: int, fold_octaves: bool) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._turns = turns
+        self._fold = fold_octaves
+        self._last: dict[int, int] = {}  # key -> its last turn
+        self._held: Counter[int] = Counter()  # folded octaves may hold one key more than once
+        self._ringing: set[int] = set()  # keys that are up and sound by a pedal
+        self._pedals: set[int] = set()
+
+    def play(self, events: Sequence[ScoreEvent], window: Window) -> Iterator[Message]:
+        for event in events:
+            frame = _grid_frame(min(max(event.time_s, window.start_s), window.end_s) - window.start_s)
+            if event.kind == "on":
+                if window.start_s <= event.time_s < window.end_s:
+                    yield self._strike(frame, event)
+            elif event.kind == "off":
+                yield from self._let_go(frame, event)
+            elif event.time_s < window.end_s:
+                yield from self._tell(frame, event)
+
+    def _strike(self, frame: int, event: ScoreEvent) -> Message:
+        key = self._key(event.number)
+        last = self._last.get(key, self._turns - 1)
+        turn = last if self._held[key] or key in self._ringing else (last + 1) % self._turns
+        self._last[key] = turn
+        self._held[key] += 1
+        self._ringing.discard(key)
+        velocity = max(1, round(event.value * SOFT_PEDAL)) if _SOFT in self._pedals else event.value
+        return Message(frame, self._channel + turn, "on", key, velocity)
+
+    def _let_go(self, frame: int, event: ScoreEvent) -> Iterator[Message]:
+        key = self._key(event.number)
+        if not self._held[key]:
+            return
+        self._held[key] -= 1
+        if not self._held[key]:
+            if self._pedals & {_SUSTAIN, _SOSTENUTO}:
+                self._ringing.add(key)
+            yield Message(frame, self._channel + self._last[key], "off", key, 0)
+
+    def _tell(self, frame: int, event: ScoreEvent) -> Iterator[Message]:
+        if event.kind == "cc":
+            self._follow(event.number, event.value)
+            if event.number in _BANK_SELECT:  # the band has one sound a role
+                return
+        number = self._key(event.number) if event.kind == "key_pressure" else event.number
+        for turn in range(self._turns):
+            yield Message(frame, self._channel + turn, event.kind, number, event.value)
+
+    def _follow(self, controller: int, value: int) -> None:
+        """Keep in mind which pedals are down and which keys sound."""
+        if controller in (_SUSTAIN, _SOSTENUTO, _SOFT):
+            (self._pedals.add if value >= 64 else self._pedals.discard)(controller)
+        elif controller == _RESET:
+            self._pedals.clear()
+        elif controller in (_SOUND_OFF, _NOTES_OFF):
+            self._ringing.update(self._held)
+            self._held.clear()
+        if controller == _SOUND_OFF or not self._pedals & {_SUSTAIN, _SOSTENUTO}:
+            self._ringing.clear()
+
+    def _key(self, key: int) -> int:
+        if self._spec.bank == DRUM_BANK:
+            return _DRUM_SUBSTITUTES.get(key, min(max(key, self._spec.lo_key), self._spec.hi_key))
+        if self._fold:
+            key += 12 * max(0, -(-(self._spec.lo_key - key) // 12)) - 12 * max(0, -(-(key - self._spec.hi_key) // 12))
+        return key
+
+
+def _grid_frame(time_s: float) -> int:
+    return round(time_s * SAMPLE_RATE / GRID_FRAMES) * GRID_FRAMES
