@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.audio import SAMPLE_RATE
@@ -11,8 +12,9 @@ from core.errors import InstrumentError
 from core.manifest import atomic_folder, sha256_file
 from phase2_music.instruments.sets import read_band
 from phase2_music.rendering.mixing import MixOptions, mix_stems
-from phase2_music.rendering.performance import Window
+from phase2_music.rendering.performance import Window, perform, turns_that_fit
 from phase2_music.rendering.score import Score
+from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.rendering.synth import StemRequest, render_stems
 from schemas.document import Role
 from schemas.song import ScoreRecord, ScoreTrack, Song, Stem
@@ -55,7 +57,7 @@ def find_band(folder: Path) -> Band:
     )
 
 
-def render_song(score: Score, band: Band, out: Path, options: RenderOptions) -> Song:
+def render_song(score: Score, band: Band, out: Path, options: RenderOptions, cache: StemCache | None = None) -> Song:
     """Play a score with a band and write `song.wav`, `stems/<role>.wav` and `song.json` into `out`, all or nothing.
 
     Raises:
@@ -66,16 +68,13 @@ def render_song(score: Score, band: Band, out: Path, options: RenderOptions) -> 
     began = time.perf_counter()
     with atomic_folder(out) as folder:
         stems = {role: folder / "stems" / f"{role}.wav" for role in score.roles}
-        raw_folder = folder / "raw"
-        raw_folder.mkdir()
         (folder / "stems").mkdir()
-        requests = _requests(score, band, options, raw_folder)
-        render_stems(requests)
-        raw = {request.role: request.out for request in requests}
+        instruments = {role: sha256_file(band.sf2[role]) for role in score.roles if role in band.sf2}
+        raw = raw_stems(score, band, instruments, options, folder, cache)
         mix = mix_stems(raw, band.pan, stems, folder / "song.wav", options.mix)
         for path in raw.values():
-            path.unlink()
-        raw_folder.rmdir()
+            if path.is_relative_to(folder):
+                path.unlink()
         duration_s = mix.frames / SAMPLE_RATE
         song = Song(
             score=_score_record(score),
@@ -93,7 +92,7 @@ def render_song(score: Score, band: Band, out: Path, options: RenderOptions) -> 
                 )
                 for role, path in stems.items()
             ],
-            instruments={role: sha256_file(band.sf2[role]) for role in stems},
+            instruments=instruments,
             preview_s=options.preview_s,
             rtf=round((time.perf_counter() - began) / duration_s, 4),
         )
@@ -108,16 +107,41 @@ def _window(score: Score, options: RenderOptions) -> Window:
     return Window(start_s, min(score.duration_s, start_s + options.preview_s))
 
 
-def _requests(score: Score, band: Band, options: RenderOptions, folder: Path) -> list[StemRequest]:
-    window = _window(score, options)
-    requests = []
-    for role in score.roles:
-        if role not in band.sf2:
-            raise InstrumentError(f"the score needs {role}, and the band has none: build one or use another score")
-        tracks = tuple(track for track in score.tracks if track.role == role)
-        sf2, turns, out = band.sf2[role], band.turns[role], folder / f"{role}.wav"
-        requests.append(StemRequest(role, sf2, turns, tracks, window, options.fold_octaves, out))
-    return requests
+def raw_stems(
+    score: Score,
+    band: Band,
+    instruments: Mapping[Role, str],
+    options: RenderOptions,
+    scratch: Path,
+    cache: StemCache | None = None,
+) -> dict[Role, Path]:
+    """A raw stem (32-bit float) for each role of the score, in `cache` or `scratch`; only what the cache lacks is rendered.
+
+    `instruments` are the SHA-256 of the band's SF2 files.
+
+    Raises:
+        InstrumentError: a role of the score has no instrument, or an SF2 cannot be loaded.
+        EngineError: libfluidsynth is not installed.
+    """
+    requests = [_request(score, role, band, options, scratch) for role in score.roles]
+    if cache is None or not cache.usable():
+        render_stems(requests)
+        return {request.role: request.out for request in requests}
+    keys = {request.role: request.key(instruments[request.role]) for request in requests}
+    found = {role: path for role, key in keys.items() if (path := cache.find(key))}
+    render_stems([replace(r, out=cache.place(keys[r.role])) for r in requests if r.role not in found])
+    found |= {role: cache.keep(key) for role, key in keys.items() if role not in found}
+    cache.tidy(list(found.values()))
+    return found
+
+
+def _request(score: Score, role: Role, band: Band, options: RenderOptions, folder: Path) -> StemRequest:
+    if role not in band.sf2:
+        raise InstrumentError(f"the score needs {role}, and the band has none: build one or use another score")
+    tracks = [track for track in score.tracks if track.role == role]
+    turns = turns_that_fit(len(tracks), band.turns[role])
+    messages = perform(tracks, turns, _window(score, options), options.fold_octaves)
+    return StemRequest(role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}.raw.wav")
 
 
 def _score_record(score: Score) -> ScoreRecord:

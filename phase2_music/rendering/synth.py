@@ -19,11 +19,12 @@ import soundfile
 
 from core.audio import SAMPLE_RATE, Samples, sound_file_errors
 from core.errors import EngineError, InstrumentError
+from core.manifest import sha256_bytes, sha256_json
 from phase2_music.instruments.roles import ROLE_SPECS
-from phase2_music.rendering.performance import GRID_FRAMES, Message, Window, perform, turns_that_fit
-from phase2_music.rendering.score import Track
+from phase2_music.rendering.performance import GRID_FRAMES, Message
 from schemas.document import Role
 
+_STEM_VERSION = 1  # raised when the same messages come to sound otherwise
 _MAX_TAIL_S = 12.0
 _POLYPHONY = 512
 _GAIN = 0.5
@@ -42,15 +43,22 @@ _MISSING_FUNCTIONS = {
 
 @dataclass(frozen=True)
 class StemRequest:
-    """One role's part: its SF2 and how many round robins it has, the tracks that it plays, and where the stem goes."""
+    """One role's part: its SF2, how many tracks play it on how many channels each (`turns`), what they play, where it goes."""
 
     role: Role
     sf2: Path
+    tracks: int
     turns: int
-    tracks: tuple[Track, ...]
-    window: Window
-    fold_octaves: bool
+    messages: Sequence[Message]
     out: Path
+
+    def key(self, sf2_sha256: str) -> str:
+        """Hash of all that the stem depends on."""
+        kinds = {kind: number for number, kind in enumerate(sorted({message.kind for message in self.messages}))}
+        rows = np.array([(*m[:2], kinds[m.kind], *m[3:]) for m in self.messages], dtype=np.int64)
+        settings = [_POLYPHONY, _GAIN, _INTERPOLATION_7TH_ORDER, _MAX_TAIL_S, library_version()]
+        part = [self.role, sf2_sha256, self.tracks, self.turns, list(kinds), sha256_bytes(rows.tobytes())]
+        return sha256_json([_STEM_VERSION, *settings, *part])
 
 
 def render_stems(requests: Sequence[StemRequest]) -> None:
@@ -62,7 +70,7 @@ def render_stems(requests: Sequence[StemRequest]) -> None:
     """
     _library()
     # ctypes lets go of the interpreter while FluidSynth computes, so threads use both cores; the longest part goes first.
-    ordered = sorted(requests, key=lambda request: -sum(track.notes for track in request.tracks))
+    ordered = sorted(requests, key=lambda request: -len(request.messages))
     with ThreadPoolExecutor(max_workers=max(1, min(len(requests), os.cpu_count() or 1))) as pool:
         list(pool.map(render_stem, ordered))
 
@@ -74,14 +82,12 @@ def render_stem(request: StemRequest) -> None:
         InstrumentError: its SF2 cannot be loaded.
         EngineError: libfluidsynth is not installed.
     """
-    turns = turns_that_fit(len(request.tracks), request.turns)
-    messages = perform(request.tracks, turns, request.window, request.fold_octaves)
     with (
-        _synth(request.sf2, request.role, len(request.tracks), turns) as synth,
+        _synth(request.sf2, request.role, request.tracks, request.turns) as synth,
         sound_file_errors(),
-        soundfile.SoundFile(request.out, "w", SAMPLE_RATE, 2, "FLOAT", format="WAV") as file,
+        soundfile.SoundFile(request.out, "w", SAMPLE_RATE, 2, "FLOAT", format="RF64") as file,
     ):
-        for block in _play(synth, messages):
+        for block in _play(synth, request.messages):
             file.write(block)
 
 

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import InstrumentError, ScoreError
 from core.loudness import loudness_lufs, true_peak_dbtp
+from core.manifest import sha256_file
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz
 from phase2_music.rendering.mixing import pan_gains
-from phase2_music.rendering.performance import Window
-from phase2_music.rendering.render import RenderOptions, find_band, render_song
+from phase2_music.rendering.render import RenderOptions, find_band, raw_stems, render_song
 from phase2_music.rendering.score import read_score, role_of_program
-from phase2_music.rendering.synth import StemRequest, render_stems
 from phase2_music.scores import find_score
 from schemas.song import Song
 
@@ -42,11 +41,10 @@ def notes(*keys: int, channel: int = 0, program: int = 0, velocity: int = 90, ti
 def stem(score: Path, band: Path, folder: Path, role: str = "keyboard") -> np.ndarray:
     parsed = read_score(score)
     folder.mkdir()
-    found, window = find_band(band), Window(0.0, parsed.duration_s)
-    tracks = tuple(track for track in parsed.tracks if track.role == role)
-    out = folder / f"{role}.wav"
-    render_stems([StemRequest(role, found.sf2[role], found.turns[role], tracks, window, False, out)])  # type: ignore[arg-type,index]
-    return soundfile.read(out, dtype="float32")[0]
+    found = find_band(band)
+    shas = {r: sha256_file(path) for r, path in found.sf2.items()}
+    path = raw_stems(parsed, found, shas, RenderOptions(), folder)[role]  # type: ignore[index]
+    return soundfile.read(path, dtype="float32")[0]
 
 
 def onset_s(samples: np.ndarray, after_s: float = 0.0) -> float:
