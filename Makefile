@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo setup test lint check schemas scores clean system
+.PHONY: help demo setup test lint bench check schemas scores clean system peers
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -20,6 +20,9 @@ lint: .venv/dev ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/dev | peers ## Measure what playing a score costs, beside FluidSynth's command line, pretty_midi and librosa.
+	$(BIN)/python -m flows.evaluation.bench $(BENCH)
 
 check: lint test ## What CI runs: style, types, tests.
 
@@ -41,6 +44,15 @@ system:
 	  echo "FluidSynth's library is missing. Run: sudo apt-get install libfluidsynth3" >&2; exit 1; \
 	fi
 
+# The bench's peer.
+peers:
+	@if command -v fluidsynth >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq fluidsynth; \
+	else \
+	  echo "FluidSynth's command line, the peer, is missing. Run: sudo apt-get install fluidsynth" >&2; exit 1; \
+	fi
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "photone needs Python 3.11: run make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -51,5 +63,5 @@ system:
 	@touch $@
 
 .venv/dev: .venv/core
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,models]'
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -67,7 +68,7 @@ class Scene(Document):
 
     @model_validator(mode="after")
     def _keep_the_rules(self) -> Self:
-        problems = rule_problems(self)
+        problems = rule_problems(self.sound_sources)
         if problems:
             raise ValueError(problems[0])
         return self
@@ -78,13 +79,13 @@ class Scene(Document):
         return [(source, variant) for source in self.sound_sources for variant in source.variants]
 
 
-def rule_problems(scene: Scene) -> list[str]:
-    """What in a scene breaks the rules that a JSON Schema cannot say; empty when all is well."""
+def rule_problems(sources: Sequence[SoundSource]) -> list[str]:
+    """What in a scene's sources breaks the rules that a JSON Schema cannot say; empty when all is well."""
     problems = []
-    count = len(scene.variants)
-    if count < MIN_VARIANTS:
-        problems.append(f"{count} variants in all: at least {MIN_VARIANTS} are needed, add sources or variants")
-    for source, variant in scene.variants:
+    variants = [(source, variant) for source in sources for variant in source.variants]
+    if len(variants) < MIN_VARIANTS:
+        problems.append(f"{len(variants)} variants in all: at least {MIN_VARIANTS} are needed, add sources or variants")
+    for source, variant in variants:
         text = " ".join([source.name, source.material, variant.play_method, *variant.timbre])
         found = _HUMAN_VOICE.search(text)
         if found and not _NOT_HUMAN.search(text):
