@@ -1,4 +1,4 @@
-"""Any picture file -> the picture that is analysed: upright, RGB, at most 1024 pixels on the long side.
+"""Any picture file -> the picture that is analysed: upright, sRGB, at most 1024 pixels on the long side.
 
 Pillow reads the file. Whatever goes wrong there leaves this module as one `PictureError`, and whatever
 Pillow would like to say on standard error stays inside. Memory stays bounded: a JPEG is decoded at 1/2, 1/4
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from core.errors import PictureError
 from core.manifest import sha256_file, write_bytes
@@ -107,7 +107,8 @@ def _read(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
         with _quiet_pillow(), Image.open(path, formats=_formats()) as image:
             _check_size(path, image)
             notes = _notes(image)
-            return _upright(_shrunk(image), image), notes
+            to_srgb, problem = _colour_transform(image)
+            return _upright(_shrunk(image, to_srgb), image), notes + problem
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -186,13 +187,42 @@ def _notes(image: Image.Image) -> tuple[str, ...]:
     return (f"the picture is an animation of {frames} frames: the first one is analysed",)
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
+@dataclass(frozen=True)
+class _ToSrgb:
+    """A transform of an embedded colour profile to sRGB, from pixels of `mode`."""
+
+    transform: ImageCms.ImageCmsTransform
+    mode: str
+
+
+_PROFILE_MODES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
+
+
+def _colour_transform(image: Image.Image) -> tuple[_ToSrgb | None, tuple[str, ...]]:
+    """How to bring a picture's colours to sRGB (None: they are, as far as it says), and a note when that cannot be done."""
+    data = image.info.get("icc_profile")
+    if not data:
+        return None, ()
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if ImageCms.getProfileDescription(profile).startswith("sRGB"):
+            return None, ()
+        mode = _PROFILE_MODES[profile.profile.xcolor_space.strip()]
+        if mode != ("L" if image.mode in ("L", "LA") else "CMYK" if image.mode == "CMYK" else "RGB"):
+            raise ValueError(f"a profile for {mode}")
+        made = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, KeyError, OSError, TypeError, ValueError):  # what lcms and Pillow raise on odd ones
+        return None, ("the picture's colour profile cannot be used: its colours are read as sRGB",)
+    return _ToSrgb(made, mode), ()
+
+
+def _shrunk(image: Image.Image, to_srgb: _ToSrgb | None) -> Image.Image:
     """An RGB copy of at most 1024 pixels on the long side, in the orientation of the file."""
     if _is_jpeg(image):
         scale = max(1.0, max(image.size) / LONG_SIDE)
         image.draft(None, _scaled(image.size, scale))
     _load(image)
-    rgb = _reduced_rgb(image)
+    rgb = _reduced_rgb(image, to_srgb)
     scale = max(rgb.size) / LONG_SIDE
     return rgb if scale <= 1 else rgb.resize(_scaled(rgb.size, scale), Image.Resampling.LANCZOS)
 
@@ -227,11 +257,11 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
 
 
-def _reduced_rgb(image: Image.Image) -> Image.Image:
+def _reduced_rgb(image: Image.Image, to_srgb: _ToSrgb | None) -> Image.Image:
     """Convert to RGB in bands, each averaged down by a whole factor that leaves at least 2048 pixels."""
     width, height = image.size
     factor = max(1, max(width, height) // (2 * LONG_SIDE))
-    to_rgb = _Converter(image)
+    to_rgb = _Converter(image, to_srgb)
     if factor == 1:
         return to_rgb(image)
     out = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
@@ -243,15 +273,24 @@ def _reduced_rgb(image: Image.Image) -> Image.Image:
 
 
 class _Converter:
-    """Turns bands of one picture into RGB, on white where it is transparent."""
+    """Turns bands of one picture into sRGB, on white where it is transparent."""
 
-    def __init__(self, image: Image.Image) -> None:
+    def __init__(self, image: Image.Image, to_srgb: _ToSrgb | None) -> None:
+        self._to_srgb = to_srgb
         self._deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
         self._low, self._high = _full_scale(image) if self._deep else (0.0, 255.0)
 
     def __call__(self, band: Image.Image) -> Image.Image:
         if self._deep:
             return self._from_deep(band)
+        if self._to_srgb is None:
+            return self._flat(band)
+        colours = band if band.mode == self._to_srgb.mode else self._flat(band).convert(self._to_srgb.mode)
+        converted = ImageCms.applyTransform(colours, self._to_srgb.transform)
+        assert converted is not None  # it is None only for work in place
+        return converted
+
+    def _flat(self, band: Image.Image) -> Image.Image:
         if not band.has_transparency_data:
             return band.convert("RGB")
         layer = band.convert("RGBA")

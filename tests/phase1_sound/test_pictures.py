@@ -80,7 +80,46 @@ def test_analysed_picture_is_small_upright_and_bare(tmp_path: Path) -> None:
         assert not image.getexif()
         assert not {"comment", "icc_profile", "exif", "dpi", "xmp"} & set(image.info)
     assert made.sha256 == sha256_file(path)
+    assert made.notes == ("the picture's colour profile cannot be used: its colours are read as sRGB",)
+
+
+def profile_of_swapped_colours() -> bytes:
+    """An ICC profile (version 2, matrix and gamma 2.2) in which the channel called red is sRGB's blue."""
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    red, green, blue = xyz(0.4361, 0.2225, 0.0139), xyz(0.3851, 0.7169, 0.0971), xyz(0.1431, 0.0606, 0.7141)
+    gamma = b"curv\0\0\0\0" + struct.pack(">IHH", 1, round(2.2 * 256), 0)
+    text = b"desc\0\0\0\0" + struct.pack(">I", 8) + b"swapped\0" + bytes(78)
+    tags = {b"desc": text, b"wtpt": xyz(0.9642, 1, 0.8249), b"rXYZ": blue, b"gXYZ": green, b"bXYZ": red}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma)
+    table, data, place = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", place + len(data), len(value))
+        data += value + bytes(-len(value) % 4)
+    head = struct.pack(">I4xI4s4s4s12x4s", 128 + len(table + data), 0x02100000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    head += bytes(68 - len(head)) + struct.pack(">3i", 63190, 65536, 54061)
+    return head + bytes(128 - len(head)) + table + data
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("png", "RGB"), ("png", "RGBA"), ("tif", "RGB")])
+def test_an_embedded_colour_profile_is_applied(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = tmp_path / f"swapped.{suffix}"
+    red = Image.new("RGB", (2300, 90), (220, 20, 20)).convert(mode)
+    saved(path, red, icc_profile=profile_of_swapped_colours())
+    made = save_analysed(path, tmp_path / "picture.jpg")
     assert made.notes == ()
+    with Image.open(tmp_path / "picture.jpg") as image:
+        assert near(image.getpixel((5, 5)), (20, 20, 220), 20)
+        assert "icc_profile" not in image.info
+
+
+def test_a_profile_that_does_not_fit_is_named_and_left_out(tmp_path: Path) -> None:
+    path = saved(tmp_path / "grey.png", Image.new("L", (30, 20), 90), icc_profile=profile_of_swapped_colours())
+    made = save_analysed(path, tmp_path / "picture.jpg")
+    assert made.notes == ("the picture's colour profile cannot be used: its colours are read as sRGB",)
+    assert near(load_rgb(path)[0, 0], (90, 90, 90))
 
 
 def test_same_file_same_bytes(tmp_path: Path) -> None:

@@ -14,16 +14,18 @@ import numpy as np
 from core.manifest import sha256_json
 from core.seeds import derive_seed
 from phase1_sound.vision.engines.embedded.features import Figures
-from phase1_sound.vision.engines.embedded.regions import TEXTURES, Region
+from phase1_sound.vision.engines.embedded.places import Place
+from phase1_sound.vision.engines.embedded.regions import SMALL_BY_NATURE, TEXTURES, Region
 from phase1_sound.vision.engines.embedded.table import Source, Table, Way
 from schemas.document import MELODIC_ROLES, ROLES
 
 FEWEST_SOURCES, MOST_SOURCES = 4, 6
 _LARGE_AREA = 0.25
-_SMALL_AREA = 0.03
-_SMALL_BY_NATURE = ("lights", "fire")
-_GLOW = 6.0
-_NUDGE = 0.3
+_SMALL_AREA = {True: 0.08, False: 0.03}
+"""Share of the picture under which a texture (True) or a surface (False) is not asked for sources."""
+_GLARE = ("dark", "bright")
+_NUDGE = 0.45
+_AT_HOME = 0.2
 _SAME_MATERIAL = 0.35
 _ABSENT_CONFIDENCE = 0.5
 
@@ -40,17 +42,21 @@ class Pick:
 class Chooser:
     """Chooses sources and ways to play them for one picture."""
 
-    def __init__(self, regions: tuple[Region, ...], figures: Figures, table: Table) -> None:
-        self._regions, self._figures, self._table = regions, figures, table
+    def __init__(self, regions: tuple[Region, ...], figures: Figures, place: Place, table: Table) -> None:
+        self._regions, self._figures, self._place, self._table = regions, figures, place, table
         self._key = _fingerprint(regions, figures)
         self._picks: list[Pick] = []
 
     def choose(self) -> list[Pick]:
         """4 to 6 sources with at least 8 ways between them, every role among them."""
-        for region in sorted(self._regions, key=_rank):
-            if _is_small(region) and len(self._picks) >= FEWEST_SOURCES:
-                break
-            for _ in range(2 if _presence(region) >= _LARGE_AREA else 1):
+        seen = sorted(self._regions, key=rank)
+        large = [region for region in seen if not is_small(region)]
+        for region in large:
+            if region.name != "dark" or len(self._picks) < FEWEST_SOURCES:
+                for _ in range(2 if _is_large(region) else 1):
+                    self._add(region.name, region)
+        for region in (*large, *large, *seen):  # rather one more of what is seen than of what is not
+            if len(self._picks) < FEWEST_SOURCES:
                 self._add(region.name, region)
         for name in self._textures_by_fit() * 2:
             if len(self._picks) < FEWEST_SOURCES:
@@ -61,7 +67,7 @@ class Chooser:
 
     def _add(self, region_class: str, region: Region | None) -> None:
         taken = {pick.source.name for pick in self._picks}
-        candidates = [source for source in self._table.of(region_class) if source.name not in taken]
+        candidates = [s for s in self._table.of(region_class) if s.name not in taken and s.suits(self._place)]
         if candidates and len(self._picks) < MOST_SOURCES:
             best = max(candidates, key=lambda source: self._appeal(source, region))
             self._picks.append(Pick(best, region))
@@ -70,6 +76,7 @@ class Chooser:
         values = _preferences(self._figures, region)
         wanted = sum(weight * (values[name] - 0.5) for name, weight in source.prefers.items())
         same = sum(pick.source.material == source.material for pick in self._picks)
+        wanted += _AT_HOME * (self._place.name in source.where)
         return source.likelihood + wanted + _NUDGE * self._nudge(source.name) - _SAME_MATERIAL * same
 
     def _nudge(self, *names: str) -> float:
@@ -111,39 +118,52 @@ class Chooser:
                 pick.ways.append(way)
 
     def _way_for(self, role: str) -> tuple[Pick, Way]:
-        """The first unused way for a role: among the chosen sources, else among the textures."""
-        taken = {pick.source.name for pick in self._picks}
-        others = (
-            Pick(s, None) for name in self._textures_by_fit() for s in self._table.of(name) if s.name not in taken
-        )
-        for pick in (*self._picks, *others):
+        """The first unused way for a role: among the chosen sources, else of the regions, else of the textures."""
+        for pick in (*self._picks, *self._others()):
             for way in pick.source.variants:
                 if _can_play(way, role) and way not in pick.ways:
                     return pick, way
         raise AssertionError(f"sources.toml has no texture source for the role {role}")
 
-
-def _rank(region: Region) -> tuple[int, float]:
-    """Surfaces first, then textures, then what is too small to matter; shade and glare count half."""
-    order = 2 if _is_small(region) else int(region.name in TEXTURES)
-    return order, -_presence(region) * region.purity * (0.5 if region.name in ("dark", "bright") else 1.0)
-
-
-def _presence(region: Region) -> float:
-    """Area as the eye weighs it: light in the dark counts for more than its area."""
-    return min(1.0, region.area * (_GLOW if region.name in _SMALL_BY_NATURE else 1.0))
+    def _others(self) -> Iterable[Pick]:
+        """What could be chosen as well: things of the regions that are seen, then of textures that are not."""
+        taken = {pick.source.name for pick in self._picks}
+        seen = [(region.name, region) for region in sorted(self._regions, key=rank) if not is_small(region)]
+        for name, region in (*seen, *((name, None) for name in self._textures_by_fit())):
+            fitting = [s for s in self._table.of(name) if s.name not in taken and s.suits(self._place)]
+            for source in sorted(fitting, key=lambda source: -self._appeal(source, region)):
+                yield Pick(source, region)
 
 
-def _is_small(region: Region) -> bool:
-    return region.area < _SMALL_AREA and region.name not in _SMALL_BY_NATURE
+def rank(region: Region) -> tuple[int, float]:
+    """Fire, lights and people first, then surfaces, textures, shade and glare, and what is too small to matter."""
+    if region.name in SMALL_BY_NATURE:
+        order = 0
+    elif is_small(region):
+        order = 4
+    else:
+        order = 3 if region.name == "dark" else 2 if region.name in (*TEXTURES, "bright") else 1
+    return order, -region.presence * region.purity
+
+
+def _is_large(region: Region) -> bool:
+    return region.presence >= _LARGE_AREA and region.name not in _GLARE
+
+
+def is_small(region: Region) -> bool:
+    """Whether a region is too small to be told of or asked for sources; lights, fire and people never are."""
+    return region.area < _SMALL_AREA[region.name in (*TEXTURES, "dark")] and region.name not in SMALL_BY_NATURE
 
 
 def confidence(pick: Pick, way: Way, table: Table) -> float:
-    """0.45 + 0.5 * min(1, area / 0.3) * purity, limited by the class, times the way's fit; two decimals."""
+    """0.45 + 0.5 * min(1, area / 0.3) * purity, limited by the class, times the way's fit; two decimals.
+
+    The area of a lamp, a fire or a person is taken as the eye weighs it (`Region.presence`).
+    """
     region = pick.region
     if region is None:
         return round(_ABSENT_CONFIDENCE * way.fit, 2)
-    seen = 0.45 + 0.5 * min(1.0, region.area / 0.3) * region.purity
+    seen = 0.45 + 0.5 * min(1.0, region.presence / 0.3) * region.purity
     return round(min(table.region[region.name].cap, seen) * way.fit, 2)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from core.engines import EngineInfo
 from phase1_sound.vision.engines.embedded.choice import Chooser, Pick, confidence
 from phase1_sound.vision.engines.embedded.features import Figures, Pixels, measure, summarise, working_copy
-from phase1_sound.vision.engines.embedded.regions import find_regions
+from phase1_sound.vision.engines.embedded.people import find_people
+from phase1_sound.vision.engines.embedded.places import find_place
+from phase1_sound.vision.engines.embedded.regions import find_regions, is_portrait
 from phase1_sound.vision.engines.embedded.table import Table, load_table
 from phase1_sound.vision.engines.embedded.words import describe_mood, describe_scene, evidence, timbre_words
 from phase1_sound.vision.pictures import load_rgb
@@ -16,7 +18,7 @@ from schemas.scene import Scene, SoundSource, Variant
 class EmbeddedVision:
     """Tells surfaces apart by colour and texture, chooses sounds to suit; recognises no objects."""
 
-    info = EngineInfo(name="embedded", version="1")
+    info = EngineInfo(name="embedded", version="2")
 
     def describe(self, request: VisionRequest) -> Scene:
         """Describe one picture.
@@ -30,13 +32,16 @@ class EmbeddedVision:
 def describe_pixels(rgb: Pixels) -> Scene:
     """Describe a picture in memory, uint8 of shape (height, width, 3)."""
     table = load_table()
-    maps = measure(working_copy(rgb))
+    small = working_copy(rgb)
+    maps = measure(small)
     figures = summarise(maps)
-    regions = find_regions(maps, figures)
-    picks = Chooser(regions, figures, table).choose()
+    people = find_people(small, maps)
+    regions = find_regions(maps, figures, people)
+    place = find_place(regions, figures, maps, is_portrait(people, maps))
+    picks = Chooser(regions, figures, place, table).choose()
     return Scene(
-        scene_description=describe_scene(regions, figures, table),
-        mood_description=describe_mood(figures),
+        scene_description=describe_scene(regions, figures, place, table),
+        mood_description=describe_mood(figures, place, table),
         sound_sources=[_sound_source(pick, figures, table) for pick in picks],
     )
 

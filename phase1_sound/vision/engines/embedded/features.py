@@ -27,7 +27,8 @@ class Maps:
     `hue` their angle in degrees 0..360. `grain` is the standard deviation of the lightness over 9 pixels,
     `edges` the gradient of the lightness per pixel, `horizontal` and `upright` the share (0..1) of
     horizontal and of upright lines in the edges nearby, `regularity` (0..1) how far the texture repeats
-    itself. `x` runs from -1 to 1, `y` from 0 (top) to 1.
+    itself, `sharpness` (about 0.2 to 1.5) how much of the grain is fine: low where the picture is out of focus
+    or hazy. `x` runs from -1 to 1, `y` from 0 (top) to 1.
     """
 
     lightness: Map
@@ -40,6 +41,7 @@ class Maps:
     horizontal: Map
     upright: Map
     regularity: Map
+    sharpness: Map
     x: Map
     y: Map
 
@@ -89,6 +91,7 @@ def measure(rgb: Pixels) -> Maps:
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lightness, a, b = (np.ascontiguousarray(lab[..., i]) for i in range(3))
     horizontal, upright, edges = _directions(lightness)
+    grain = _grain(lightness)
     height, width = lightness.shape
     columns, rows = np.linspace(-1, 1, width), np.linspace(0, 1, height)
     x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
@@ -98,11 +101,12 @@ def measure(rgb: Pixels) -> Maps:
         b=b,
         chroma=np.hypot(a, b),
         hue=np.degrees(np.arctan2(b, a)) % 360,
-        grain=_grain(lightness),
+        grain=grain,
         edges=edges,
         horizontal=horizontal,
         upright=upright,
         regularity=_regularity(lightness),
+        sharpness=_sharpness(lightness, grain),
         x=x,
         y=y,
     )
@@ -115,6 +119,12 @@ def _blur(values: Map, side: int) -> Map:
 def _grain(lightness: Map) -> Map:
     variance = _blur(lightness**2, 9) - _blur(lightness, 9) ** 2
     return np.asarray(np.sqrt(np.maximum(variance, 0)), dtype=np.float32)
+
+
+def _sharpness(lightness: Map, grain: Map) -> Map:
+    """Second differences (they see single pixels) over the deviation within 9 pixels, both taken nearby."""
+    fine = np.abs(cv2.Laplacian(lightness, cv2.CV_32F))
+    return np.asarray(_blur(fine, 15) / (_blur(grain, 15) + 0.5), dtype=np.float32)
 
 
 def _directions(lightness: Map) -> tuple[Map, Map, Map]:

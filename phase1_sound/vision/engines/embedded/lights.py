@@ -1,4 +1,4 @@
-"""Light that comes from the picture itself: small lamps at night, and fire."""
+"""Light that comes from the picture itself: small lamps at night, a sky full of stars, and fire."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from phase1_sound.vision.engines.embedded.features import Map, Maps
 
 Mask = npt.NDArray[np.bool_]
 
-DARK_SCENE = 38.0
+DARK_SCENE = 30.0
 """Median and mean lightness of a dark scene: lamps and fire are looked for nowhere else."""
 
 _FEWEST_LAMPS = 3
 _LARGEST_LAMP = 0.004
+_FEWEST_STARS = 60
 _FIRE_SIZE = (0.008, 0.35)
 
 
@@ -23,34 +24,51 @@ def is_dark_scene(maps: Maps) -> bool:
     return float(np.median(maps.lightness)) < DARK_SCENE and float(maps.lightness.mean()) < DARK_SCENE
 
 
-def lamps(maps: Maps) -> Map:
-    """Score (0..1) of at least three small bright points in a dark scene, zero elsewhere."""
+def points_of_light(maps: Maps) -> tuple[str, Map]:
+    """ "lights" or "stars", and the score (0..1) of small bright points in a dark scene, zero elsewhere.
+
+    Lamps stand somewhere; stars are many and lie in every part of the picture.
+    """
+    nothing = "lights", np.zeros(maps.shape, dtype=np.float32)
     if not is_dark_scene(maps):
-        return np.zeros(maps.shape, dtype=np.float32)
+        return nothing
     near = cv2.blur(maps.lightness, (41, 41))
     bright = (maps.lightness > 55) & (maps.lightness - near > 22) & (near < 34)
-    labels, sizes = _components(bright)
-    small = [i for i, size in enumerate(sizes) if i > 0 and size <= _LARGEST_LAMP * labels.size]
+    labels, stats = _components(bright)
+    small = [i for i in range(1, len(stats)) if _is_point(stats[i], labels.size)]
     if len(small) < _FEWEST_LAMPS:
-        return np.zeros(maps.shape, dtype=np.float32)
+        return nothing
     # A lamp is seen by its halo: the points alone would cover next to nothing of the picture.
     spots = np.isin(labels, small).astype(np.uint8)
     halo = cv2.dilate(spots, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
-    return halo.astype(np.float32)
+    name = "stars" if len(small) >= _FEWEST_STARS and _is_everywhere(spots) else "lights"
+    return name, halo.astype(np.float32)
+
+
+def _is_point(stats: npt.NDArray[np.int32], pixels: int) -> bool:
+    """Small and compact: not the edge of something larger."""
+    wide, high, size = (int(stats[i]) for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    return size <= _LARGEST_LAMP * pixels and size > 0.4 * wide * high and max(wide, high) <= 3 * min(wide, high)
+
+
+def _is_everywhere(spots: npt.NDArray[np.uint8]) -> bool:
+    """Whether there is something in each of 4 x 4 parts of the picture."""
+    coarse = cv2.resize(spots.astype(np.float32), (4, 4), interpolation=cv2.INTER_AREA)
+    return bool((coarse > 0).all())
 
 
 def fire(maps: Maps) -> Map:
-    """Score (0..1) of compact orange blobs with a nearly white core in a dark scene, zero elsewhere."""
+    """Score (0..1) of compact orange blobs with a nearly white core and dark all round, zero elsewhere."""
     found = np.zeros(maps.shape, dtype=np.float32)
     if not is_dark_scene(maps):
         return found
     core = (maps.lightness > 86) & (maps.b > 5)
     glow = (maps.b > 22) & (maps.a > 4) & (maps.lightness > 25)
-    labels, sizes = _components(_closed(glow | core))
-    for label, size in enumerate(sizes):
-        if label and _FIRE_SIZE[0] <= size / labels.size <= _FIRE_SIZE[1]:
+    labels, stats = _components(_closed(glow | core))
+    for label in range(1, len(stats)):
+        if _FIRE_SIZE[0] <= stats[label, cv2.CC_STAT_AREA] / labels.size <= _FIRE_SIZE[1]:
             blob = labels == label
-            if _is_fire(blob, core, glow):
+            if _is_fire(blob, core, glow) and _stands_in_the_dark(blob, maps):
                 found[blob] = 1
     return found
 
@@ -58,6 +76,14 @@ def fire(maps: Maps) -> Map:
 def _is_fire(blob: Mask, core: Mask, glow: Mask) -> bool:
     inside = float(core[blob].mean())
     return 0.02 <= inside <= 0.7 and float(glow[blob].mean()) > 0.25 and _solidity(blob) > 0.6
+
+
+def _stands_in_the_dark(blob: Mask, maps: Maps) -> bool:
+    """Whether what surrounds a blob is dark, and where it is lit at all, warm: not one sector of a colour wheel."""
+    wide = cv2.dilate(blob.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (25, 25)))
+    ring = wide.astype(bool) & ~blob
+    cold = (maps.lightness > 30) & (maps.chroma > 15) & ((maps.b < 0) | (maps.a < -5))
+    return float(np.median(maps.lightness[ring])) < 35 and float(cold[ring].mean()) < 0.15
 
 
 def _solidity(blob: Mask) -> float:
@@ -72,7 +98,7 @@ def _closed(mask: Mask) -> Mask:
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel), dtype=bool)
 
 
-def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], list[int]]:
-    """Labels per pixel (0 = background) and the size of each label in pixels."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return np.asarray(labels, dtype=np.int32), [int(stats[i, cv2.CC_STAT_AREA]) for i in range(count)]
+def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Labels per pixel (0 = background), and OpenCV's statistics of each label."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(labels, dtype=np.int32), np.asarray(stats, dtype=np.int32)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from phase1_sound.vision.engines.embedded.places import Place, PlaceName
 from schemas.document import Part, Role
 from schemas.scene import Unit
 
@@ -20,12 +21,17 @@ Preference = Literal[
 
 
 class RegionClass(Part):
-    """How a region class is spoken of. `cap` limits its confidence; `texture`: nothing was recognised."""
+    """How a region class is spoken of. `cap` limits its confidence; `texture`: nothing was recognised.
+
+    `silent`: it suggests no sound, `mood`: what it adds to the mood.
+    """
 
     label: str
     seen: str
     cap: Unit
     texture: bool
+    silent: bool = False
+    mood: str = ""
 
 
 class Way(Part):
@@ -43,14 +49,24 @@ class Way(Part):
 
 
 class Source(Part):
-    """A thing that a region suggests; the figures that it prefers (weights) decide between several."""
+    """A thing that a region suggests; the figures that it prefers (weights) decide between several.
+
+    `where` lists the kinds of place in which it may turn up (none: everywhere), `needs` region classes of which one
+    has to be in the picture as well.
+    """
 
     region: str
     name: str
     material: str
     likelihood: Unit
     prefers: dict[Preference, float]
+    where: tuple[PlaceName, ...] = ()
+    needs: tuple[str, ...] = ()
     variants: Annotated[list[Way], Field(min_length=1)]
+
+    def suits(self, place: Place) -> bool:
+        """Whether it may turn up in such a place."""
+        return (not self.where or place.name in self.where) and (not self.needs or place.has(*self.needs))
 
 
 class Table(Part):
@@ -61,7 +77,8 @@ class Table(Part):
 
     @model_validator(mode="after")
     def _regions_and_names_match(self) -> Self:
-        unknown = {source.region for source in self.source} - set(self.region)
+        used = {name for source in self.source for name in (source.region, *source.needs)}
+        unknown = used - set(self.region)
         if unknown:
             raise ValueError(f"sources of unknown region classes: {', '.join(sorted(unknown))}")
         names = [source.name for source in self.source]
