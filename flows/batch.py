@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import PhotoneError, PictureError
 from core.manifest import prepare_folder
+from flows.songs import SongOptions
 from flows.stages import MakeOptions, check_options, make
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif")
@@ -53,7 +54,7 @@ def run_folders(pictures: list[Path], out: Path) -> list[Path]:
 
 
 def make_batch(
-    folder: Path, out: Path, score: str, report: Callable[[str], None] = lambda stage: None, **options: Any
+    folder: Path, out: Path, song: SongOptions, report: Callable[[str], None] = lambda stage: None, **options: Any
 ) -> list[BatchResult]:
     """Make a song out of every picture in a folder.
 
@@ -63,7 +64,7 @@ def make_batch(
     """
     pictures = list_pictures(folder)
     runs = [
-        MakeOptions(picture=picture, out=run, score=score, **options)
+        MakeOptions(picture=picture, out=run, song=song, **options)
         for picture, run in zip(pictures, run_folders(pictures, out), strict=True)
     ]
     check_options(runs[0])
@@ -76,4 +77,4 @@ def _one(options: MakeOptions, report: Callable[[str], None]) -> BatchResult:
         made = make(options, lambda stage: report(f"{options.picture.name}: {stage}"))
     except PhotoneError as error:
         return BatchResult(options.picture, None, str(error))
-    return BatchResult(options.picture, made.song_folder / "song.wav", None)
+    return BatchResult(options.picture, made.song_path, None)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ import click
 from core.errors import PhotoneError, UsageError
 
 if TYPE_CHECKING:
-    from flows.stages import Made, MakeOptions
+    from flows.songs import Made, SongOptions
+    from flows.stages import MakeOptions
+    from phase2_music.rendering.score import Score
     from schemas.document import Role
     from schemas.song import Song
 
@@ -62,22 +65,108 @@ def _engine_options(*stages: str) -> Callable[[Callable[..., None]], Callable[..
     return decorate
 
 
-score_option = click.option(
-    "--score", metavar="FILE.mid|NAME", default="canon", show_default=True, help="A MIDI file or a bundled score."
-)
-required_score = click.option(
-    "--score", metavar="FILE.mid|NAME", required=True, help="A MIDI file or a bundled score (`photone scores`)."
-)
 seed_option = click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Random seed.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-preview_option = click.option(
-    "--preview", "preview_s", type=click.FloatRange(0.1, 36000), metavar="SECONDS", help="Only so many seconds."
+compact_option = click.option(
+    "--compact", is_flag=True, help="Small instruments: a sample for every sixth key, no round robins, 16 bits."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_SONG_OPTIONS = (
+    click.option(
+        "--preview",
+        "preview_s",
+        type=click.FloatRange(0.1, 36000),
+        metavar="SECONDS",
+        help="Only so many seconds, from the first note on.",
+    ),
+    click.option(
+        "--map",
+        "map_text",
+        metavar="TRACK=ROLE,...",
+        default="",
+        help="Roles for tracks of the score by name or number: Lead=guitar,3=bass. The rest as General MIDI says.",
+    ),
+    click.option("--fold-octaves", is_flag=True, help="Bring notes beyond an instrument's range into it by octaves."),
+    click.option("--stems-only", is_flag=True, help="Write the stems and no song."),
+    click.option("--dry", is_flag=True, help="No reverb."),
+    click.option(
+        "--loudness",
+        "loudness_lufs",
+        type=click.FloatRange(-40, -5),
+        metavar="LUFS",
+        default=-14.0,
+        show_default=True,
+        help="Integrated loudness of the song.",
+    ),
+    click.option(
+        "--format",
+        "file_format",
+        type=click.Choice(["wav", "flac", "mp3", "ogg"]),
+        default="wav",
+        show_default=True,
+        help="Format of the song.",
+    ),
+)
+
+
+def _song_options(*, score_required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Options of every command that plays a score; the command gets them as `song`, a SongOptions."""
+    default: dict[str, Any] = {"required": True} if score_required else {"default": "canon", "show_default": True}
+    score = click.option(
+        "--score", metavar="FILE.mid|NAME", help="A MIDI file or a bundled score (`photone scores`).", **default
+    )
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**values: Any) -> None:
+            names = (
+                "score",
+                "preview_s",
+                "map_text",
+                "fold_octaves",
+                "stems_only",
+                "dry",
+                "loudness_lufs",
+                "file_format",
+            )
+            given = {name: values.pop(name) for name in names}
+            function(song=_song(**given), **values)
+
+        for option in reversed((score, *_SONG_OPTIONS)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _song(score: str, preview_s: float | None, map_text: str, fold_octaves: bool, **mix: Any) -> SongOptions:
+    from flows.songs import SongOptions
+    from phase2_music.rendering.mixing import MixOptions
+    from phase2_music.rendering.render import RenderOptions
+
+    return SongOptions(score, parse_map(map_text), RenderOptions(preview_s, fold_octaves, MixOptions(**mix)))
+
+
+def parse_map(text: str) -> dict[str, Role]:
+    """Parse "Lead=guitar,3=bass" into roles by track name or number.
+
+    Raises:
+        UsageError: it cannot be read so.
+    """
+    from schemas.document import ROLES
+
+    wishes: dict[str, Role] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        track, _, name = part.rpartition("=")
+        role = next((role for role in ROLES if role == name.strip().lower()), None)
+        if role is None or not track.strip():
+            raise UsageError(f"--map {part}: expected TRACK=ROLE, roles are {', '.join(ROLES)}")
+        wishes[track.strip()] = role
+    return wishes
 
 
 @app.command()
 @click.argument("picture", type=PATH)
-@score_option
+@_song_options(score_required=False)
 @click.option("--out", type=PATH, help="Run folder; runs/<picture>-<score> by default.")
 @_engine_options("vision", "effects", "timbre")
 @seed_option
@@ -88,25 +177,26 @@ preview_option = click.option(
     metavar="ROLE=N,...",
     help="Effects for roles by number: bass=3,drums=1+4. The rest is chosen.",
 )
-@preview_option
+@compact_option
 @json_option
 @_example("photone make holiday.jpg --score greensleeves")
 def make(
-    picture: Path, score: str, out: Path | None, cast_text: str | None, as_json: bool, track: bool, **rest: Any
+    picture: Path, song: SongOptions, out: Path | None, cast_text: str | None, as_json: bool, track: bool, **rest: Any
 ) -> None:
     """Make effects, instruments and a song out of PICTURE."""
-    from flows.stages import MakeOptions, score_name
+    from flows.songs import score_name
+    from flows.stages import MakeOptions
     from flows.stages import make as make_song
 
-    folder = out or Path("runs") / f"{picture.stem or 'picture'}-{score_name(score)}"
+    folder = out or Path("runs") / f"{picture.stem or 'picture'}-{score_name(song.score)}"
     given = {name: value for name, value in rest.items() if value is not None}
-    options = MakeOptions(picture=picture, out=folder, score=score, cast=parse_cast(cast_text or ""), **given)
+    options = MakeOptions(picture=picture, out=folder, song=song, cast=parse_cast(cast_text or ""), **given)
     began = time.perf_counter()
     if track:
         made = _tracked(options)
     else:
         with _progress() as report:
-            made = make_song(options, report)
+            made = make_song(options, report, _score_shown(as_json))
     _print_made(folder, made, time.perf_counter() - began, as_json)
 
 
@@ -145,10 +235,9 @@ def _tracked(options: MakeOptions) -> Made:
 
 
 def _print_made(folder: Path, made: Made, elapsed_s: float, as_json: bool) -> None:
-    song_path = made.song_folder / "song.wav"
     if as_json:
         cast = [casting.model_dump() for casting in made.run.casting]
-        report = {"run": str(folder), "song": str(song_path), "elapsed_s": round(elapsed_s, 2), "casting": cast}
+        report = {"run": str(folder), "song": str(made.song_path), "elapsed_s": round(elapsed_s, 2), "casting": cast}
         click.echo(json.dumps(report | _figures(made.song), indent=2))
         return
     for casting in made.run.casting:
@@ -160,7 +249,7 @@ def _print_made(folder: Path, made: Made, elapsed_s: float, as_json: bool) -> No
         click.echo(f"unchanged, not made again: {', '.join(cached)}")
     click.echo(_figures_line(made.song, elapsed_s))
     click.echo(f"run:  {folder}")
-    click.echo(f"song: {song_path}")
+    click.echo(f"song: {made.song_path}")
 
 
 def _figures(song: Song) -> dict[str, Any]:
@@ -181,35 +270,43 @@ def _figures_line(song: Song, elapsed_s: float) -> str:
 
 @app.command()
 @click.argument("run", type=PATH)
-@required_score
+@_song_options(score_required=True)
 @click.option("--out", type=PATH, help="Folder for the song; songs/<score> of the run by default.")
-@preview_option
 @json_option
 @_example("photone swap runs/demo --score mountain-king")
-def swap(run: Path, score: str, out: Path | None, preview_s: float | None, as_json: bool) -> None:
+def swap(run: Path, song: SongOptions, out: Path | None, as_json: bool) -> None:
     """Play another score with the band of a finished RUN."""
-    from flows import stages
+    from flows import songs
 
     began = time.perf_counter()
     if out is not None:
-        stages.check_swap(run, score)
-        song = stages.render(run / "instruments", score, out, preview_s)
-        _print_song(out, song, time.perf_counter() - began, as_json)
+        songs.check_swap(run, song)
+        made_song = songs.render(run / "instruments", song, out, _score_shown(as_json))
+        _print_song(out, made_song, time.perf_counter() - began, as_json)
         return
     with _progress() as report:
-        made = stages.swap(run, score, preview_s, report)
+        made = songs.swap(run, song, report, _score_shown(as_json))
     _print_made(run, made, time.perf_counter() - began, as_json)
+
+
+def _score_shown(as_json: bool) -> Callable[[Score], None]:
+    """Tells which role plays which track, before a song is rendered."""
+
+    def show(score: Score) -> None:
+        for track in score.tracks:
+            program = "drum kit" if track.is_drum else f"program {track.program}"
+            click.echo(f"track {track.number} {track.name} ({program}, {track.notes} notes): {track.role}")
+
+    return (lambda score: None) if as_json else show
 
 
 def _print_song(folder: Path, song: Song, elapsed_s: float, as_json: bool) -> None:
     if as_json:
-        report = {"song": str(folder / "song.wav"), "elapsed_s": round(elapsed_s, 2)}
+        report = {"song": str(folder / (song.file or "stems")), "elapsed_s": round(elapsed_s, 2)}
         click.echo(json.dumps(report | _figures(song), indent=2))
         return
-    for track in song.score.tracks:
-        click.echo(f"{track.name}: {track.role} ({track.notes} notes)")
     click.echo(_figures_line(song, elapsed_s))
-    click.echo(f"song: {folder / 'song.wav'}")
+    click.echo(f"song: {folder / (song.file or 'stems')}")
 
 
 @app.command()
@@ -221,11 +318,12 @@ def describe(picture: Path, vision: str | None) -> None:
     import tempfile
 
     from core.manifest import to_json
+    from flows.engines import load_engine
     from phase1_sound.vision import VISION_ENGINES
     from phase1_sound.vision.pictures import save_analysed
     from phase1_sound.vision.protocol import VisionRequest
 
-    engine = VISION_ENGINES.load(vision or VISION_ENGINES.default)
+    engine = load_engine(VISION_ENGINES, vision or VISION_ENGINES.default)
     with tempfile.TemporaryDirectory() as folder:
         analysed = Path(folder) / "picture.jpg"
         save_analysed(picture, analysed)
@@ -236,26 +334,34 @@ def describe(picture: Path, vision: str | None) -> None:
 @click.argument("scene", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Folder for the effects and effects.json.")
 @_engine_options("effects")
+@click.option("--only", metavar="N,...", default="", help="Make these effects again and leave the others as they are.")
+@click.option(
+    "--prompt", metavar="STYLE?PART=no", default="", help="For engines that read prompts: legacy, caption?mood=yes."
+)
+@click.option(
+    "--replace-failed", "replacement", metavar="E", help="Engine for effects that still fail after four attempts."
+)
 @seed_option
 @json_option
-@_example("photone effects scene.json --out effects")
-def effects(scene: Path, out: Path, effects: str | None, seed: int, as_json: bool) -> None:
-    """Make every variant of SCENE audible."""
-    from core.manifest import sha256_file
-    from core.seeds import derive_seed
-    from phase1_sound.effects import EFFECTS_ENGINES
-    from phase1_sound.effects.making import make_effects
-    from schemas.scene import read_scene
+@_example("photone effects runs/demo/scene.json --out runs/demo/effects --only 3 --seed 7")
+def effects(scene: Path, out: Path, only: str, as_json: bool, **rest: Any) -> None:
+    """Make every variant of SCENE audible, or some of them again."""
+    from flows import effects as making
+    from phase1_sound.effects.making import Told
 
-    document = read_scene(scene)
-    engine = EFFECTS_ENGINES.load(effects or EFFECTS_ENGINES.default)
-    made = make_effects(document, sha256_file(scene), engine, out, derive_seed(seed, "effects"))
+    options = making.EffectsOptions(scene, out, only=making.parse_only(only), **rest)
+    with _progress() as report:
+        told = Told(lambda done, of: report(f"{done} of {of} effects"), report)
+        made = making.make(options, told)
     if as_json:
         click.echo(json.dumps(made.to_value(), indent=2, ensure_ascii=False))
         return
     for effect in made.effects:
-        verdict = f"  ({'; '.join(effect.verdict)})" if effect.verdict else ""
-        click.echo(f"{out / effect.file}  {effect.measures.loudness_lufs:.1f} LUFS{verdict}")
+        if not options.only or effect.number in options.only:
+            verdict = f"  ({'; '.join(effect.verdict)})" if effect.verdict else ""
+            click.echo(f"{out / effect.file}  {effect.measures.loudness_lufs:.1f} LUFS{verdict}")
+    for note in [*made.notes, *(f"no effect of {variant}" for variant in made.left_out)]:
+        click.echo(f"note: {note}", err=True)
 
 
 @app.command()
@@ -269,6 +375,7 @@ def effects(scene: Path, out: Path, effects: str | None, seed: int, as_json: boo
 @click.option(
     "--character", type=click.FloatRange(0, 1), help="0 = pure tone, 1 = the sound itself; the role's own by default."
 )
+@compact_option
 @seed_option
 @json_option
 @_example("photone instrument kettle.wav --role guitar --out kettle-guitar")
@@ -317,36 +424,34 @@ def set_command(instruments_dir: Path, out: Path) -> None:
 
 @app.command()
 @click.argument("instruments_dir", type=PATH)
-@required_score
+@_song_options(score_required=True)
 @click.option("--out", type=PATH, required=True, help="Folder for song.wav, stems/ and song.json.")
-@preview_option
 @json_option
 @_example("photone render runs/demo/instruments --score song.mid --out song")
-def render(instruments_dir: Path, score: str, out: Path, preview_s: float | None, as_json: bool) -> None:
+def render(instruments_dir: Path, song: SongOptions, out: Path, as_json: bool) -> None:
     """Play a score with the instruments in INSTRUMENTS_DIR."""
-    from flows import stages
+    from flows import songs
 
     began = time.perf_counter()
-    song = stages.render(instruments_dir, score, out, preview_s)
-    _print_song(out, song, time.perf_counter() - began, as_json)
+    made = songs.render(instruments_dir, song, out, _score_shown(as_json))
+    _print_song(out, made, time.perf_counter() - began, as_json)
 
 
 @app.command()
 @click.argument("folder", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Folder for the runs, one a picture.")
-@score_option
+@_song_options(score_required=False)
 @_engine_options("vision", "effects", "timbre")
 @seed_option
-@preview_option
 @json_option
 @_example("photone batch pictures --out runs/holiday --score greensleeves")
-def batch(folder: Path, out: Path, score: str, as_json: bool, **rest: Any) -> None:
+def batch(folder: Path, out: Path, song: SongOptions, as_json: bool, **rest: Any) -> None:
     """Make a song out of every picture in FOLDER; runs that are finished are not made again."""
     from flows.batch import make_batch
 
     given = {name: value for name, value in rest.items() if value is not None}
     with _progress() as report:
-        results = make_batch(folder, out, score, report, **given)
+        results = make_batch(folder, out, song, report, **given)
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
     else:
@@ -359,33 +464,26 @@ def batch(folder: Path, out: Path, score: str, as_json: bool, **rest: Any) -> No
 
 
 @app.command()
+@click.option("--fetch", metavar="ENGINE", help="Download weights: qwen (7B), qwen:3B ... A stopped download goes on.")
 @json_option
-@_example("photone engines")
-def engines(as_json: bool) -> None:
-    """List the engines: what can run here, and what is missing."""
-    from phase1_sound.effects import EFFECTS_ENGINES
-    from phase1_sound.vision import VISION_ENGINES
-    from phase2_music.timbre import TIMBRE_ENGINES
+@_example("photone engines --fetch qwen")
+def engines(fetch: str | None, as_json: bool) -> None:
+    """List the engines: what can run here, and what is missing and how to get it."""
+    from flows.engines import engine_rows, fetch_engine
 
-    rows = [
-        {
-            "stage": table.stage,
-            "engine": name,
-            "default": name == table.default,
-            "ready": (problem := table.problem(name)) is None,
-            "problem": problem,
-            "summary": entry.summary,
-        }
-        for table in (VISION_ENGINES, EFFECTS_ENGINES, TIMBRE_ENGINES)
-        for name, entry in table.entries.items()
-    ]
+    if fetch is not None:
+        came = fetch_engine(fetch, progress=sys.stderr.isatty())
+        click.echo(json.dumps({"engine": fetch, "fetched": came}) if as_json else came)
+        return
+    rows = list(engine_rows())
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        state = "ready" if row["ready"] else row["problem"]
-        mark = "*" if row["default"] else " "
-        click.echo(f"{row['stage']:8} {mark} {row['engine']:10} {state}: {row['summary']}")
+        state, mark = "ready" if row["ready"] else "missing", "*" if row["default"] else " "
+        click.echo(f"{row['stage']:8} {mark} {row['engine']:11} {state}: {row['summary']}")
+        for more in filter(None, (row["problem"], row["detail"])):
+            click.echo(f"{'':23}{more}")
     click.echo("* is the default")
 
 
@@ -473,6 +571,64 @@ def eval_instruments(sources: str, roles: str, out: Path | None, as_json: bool, 
     if out is not None:
         write_text(out / "evaluation.json", values)
         write_text(out / "evaluation.txt", table + "\n")
+    click.echo(values if as_json else table, nl=not as_json)
+    if not result.passed:
+        raise SystemExit(1)
+
+
+@evaluate.command(name="songs")
+@click.argument("instruments_dir", type=PATH)
+@click.option("--scores", metavar="NAME|FILE.mid,...", default="", help="Scores to play; the bundled ones by default.")
+@click.option("--peer", type=PATH, metavar="SF2", help="A General MIDI soundfont to compare the harmony with.")
+@click.option("--out", type=PATH, help="Keep the songs and the figures in this folder.")
+@json_option
+@_example("photone eval songs runs/demo/instruments")
+def eval_songs(instruments_dir: Path, scores: str, peer: Path | None, out: Path | None, as_json: bool) -> None:
+    """Play scores with a band and measure the songs; exit status 1 when a target is missed."""
+    import tempfile
+    from dataclasses import asdict
+
+    from core.manifest import to_json, write_text
+    from flows.evaluation import songs as evaluation
+    from phase2_music.scores import bundled_scores
+
+    with tempfile.TemporaryDirectory() as scratch, _progress() as report:
+        names = _names(scores) or tuple(bundled_scores())
+        found = evaluation.evaluate_songs(instruments_dir, names, out or Path(scratch), peer, report)
+    values = to_json([asdict(song) | {"missed": evaluation.missed(song)} for song in found])
+    table = evaluation.as_table(found)
+    if out is not None:
+        write_text(out / "evaluation.json", values)
+        write_text(out / "evaluation.txt", table + "\n")
+    click.echo(values if as_json else table, nl=not as_json)
+    if any(evaluation.missed(song) for song in found):
+        raise SystemExit(1)
+
+
+@evaluate.command(name="vision")
+@click.option("--engine", "engines", metavar="E", multiple=True, help="A vision engine; several for a comparison.")
+@click.option("--pictures", metavar="NAME,...", default="", help="Pictures of the built-in golden set; all by default.")
+@click.option("--golden", "folder", type=PATH, help="Your own: a folder of pictures, beside each a scene of its name.")
+@click.option("--out", type=PATH, help="Keep the figures in this folder.")
+@json_option
+@_example("photone eval vision --engine embedded --engine qwen:3B")
+def eval_vision(engines: tuple[str, ...], pictures: str, folder: Path | None, out: Path | None, as_json: bool) -> None:
+    """Compare what engines say of pictures with scenes that people wrote; exit status 1 when a target is missed."""
+    from core.manifest import prepare_folder, to_json, write_text
+    from flows.evaluation import vision as evaluation
+    from phase1_sound.vision import VISION_ENGINES
+
+    if folder is not None and pictures:
+        raise UsageError("--pictures names pictures of the built-in golden set: leave it out with --golden")
+    if out is not None:
+        prepare_folder(out)
+    options = evaluation.VisionOptions(engines or (VISION_ENGINES.default,), _names(pictures), folder)
+    with _progress() as report:
+        result = evaluation.evaluate(options, report)
+    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
+    if out is not None:
+        write_text(out / "vision.json", values)
+        write_text(out / "vision.txt", table + "\n")
     click.echo(values if as_json else table, nl=not as_json)
     if not result.passed:
         raise SystemExit(1)

@@ -90,9 +90,12 @@ def _song(path: str, song: Song) -> str:
         f"<tr><th scope=row>{stem.role}</th><td>{_audio(f'{path}/{stem.file}', stem.role)}</td></tr>"
         for stem in song.stems
     )
+    if song.reverb:
+        stems += f"<tr><th scope=row>reverb</th><td>{_audio(f'{path}/{song.reverb.file}', 'reverb')}</td></tr>"
+    link = f" · <a href='{escape(f'{path}/{song.file}', quote=True)}' download>{song.file}</a>" if song.file else ""
     return (
-        f"<h3>{escape(song.score.file)}</h3>{_audio(f'{path}/song.wav', 'song')}"
-        f"<p class=quiet>{figures} · <a href='{escape(path, quote=True)}/song.wav' download>song.wav</a></p>"
+        f"<h3>{escape(song.score.file)}</h3>{_audio(f'{path}/{song.file}', 'song') if song.file else ''}"
+        f"<p class=quiet>{figures}{link}</p>"
         f"<details><summary>Stems</summary><table>{stems}</table></details>"
     )
 

@@ -14,11 +14,14 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.logging.handlers import APILogHandler
+from pydantic import TypeAdapter
 
 from core.errors import PhotoneError
-from flows import stages
+from flows import songs, stages
 from flows.ledger import Ledger
-from flows.stages import Made, MakeOptions
+from flows.songs import Made, SongOptions
+from flows.stages import MakeOptions
+from phase2_music.rendering.render import RenderOptions
 from schemas.document import Role
 
 
@@ -34,7 +37,8 @@ def _retryable(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def _options(values: dict[str, Any]) -> MakeOptions:
-    return MakeOptions(**values | {"picture": Path(values["picture"]), "out": Path(values["out"])})
+    paths = {"picture": Path(values["picture"]), "out": Path(values["out"])}
+    return MakeOptions(**values | paths | {"song": TypeAdapter(SongOptions).validate_python(values["song"])})
 
 
 def _values(options: MakeOptions) -> dict[str, Any]:
@@ -83,12 +87,12 @@ async def instruments_task(options: dict[str, Any]) -> str:
 
 
 @task(name="song", timeout_seconds=3600)
-async def song_task(folder: str, score: str, preview_s: float | None) -> str:
+async def song_task(folder: str, options: SongOptions) -> str:
     """Play the score and write the run's page; gives the song's folder."""
 
     def work() -> str:
         ledger = Ledger.read(Path(folder))
-        return str(stages.finish(ledger, stages.song_stage(ledger, score, preview_s)).song_folder)
+        return str(songs.finish(ledger, songs.song_stage(ledger, options)).song_folder)
 
     return await asyncio.to_thread(work)
 
@@ -102,34 +106,40 @@ async def picture_to_song(
     effects: str = "foley",
     timbre: str = "resonator",
     seed: int = 0,
-    preview_s: float | None = None,
     cast: dict[Role, list[int]] | None = None,
+    compact: bool = False,
+    roles: dict[str, Role] | None = None,
+    playing: RenderOptions | None = None,
 ) -> str:
     """A picture becomes a song; gives the song's folder."""
+    song = SongOptions(score, roles or {}, playing or RenderOptions())
     options = _values(
         MakeOptions(
             picture=Path(picture),
             out=Path(out),
-            score=score,
             vision=vision,
             effects=effects,
             timbre=timbre,
             seed=seed,
-            preview_s=preview_s,
             cast=cast or {},
+            compact=compact,
+            song=song,
         )
     )
     await asyncio.to_thread(stages.check_options, _options(options))
     for stage in (picture_task, scene_task, effects_task, casting_task, instruments_task):
         await stage(options)
-    return await song_task(out, score, preview_s)
+    return await song_task(out, song)
 
 
 @flow(name="swap-score", flow_run_name="{run} -> {score}", log_prints=False)
-async def swap_score(run: str, score: str, preview_s: float | None = None) -> str:
+async def swap_score(
+    run: str, score: str, roles: dict[str, Role] | None = None, playing: RenderOptions | None = None
+) -> str:
     """The band of a finished run plays another score; gives the song's folder."""
-    await asyncio.to_thread(stages.check_swap, Path(run), score)
-    return await song_task(run, score, preview_s)
+    options = SongOptions(score, roles or {}, playing or RenderOptions())
+    await asyncio.to_thread(songs.check_swap, Path(run), options)
+    return await song_task(run, options)
 
 
 def run_picture_to_song(options: MakeOptions) -> Made:
@@ -139,9 +149,12 @@ def run_picture_to_song(options: MakeOptions) -> Made:
         PhotoneError: as `stages.make`.
     """
     try:
-        song_folder = asyncio.run(picture_to_song(**_values(options)))
+        song = options.song
+        values = {name: value for name, value in _values(options).items() if name != "song"}
+        flow_run = picture_to_song(**values, score=song.score, roles=dict(song.roles), playing=song.render)
+        song_folder = asyncio.run(flow_run)
     finally:
         # The server may stop right after this call: the last log lines have to be there before.
         APILogHandler().flush()
     ledger = Ledger.open(options.out, options.seed)
-    return stages.finish(ledger, Path(song_folder))
+    return songs.finish(ledger, Path(song_folder))

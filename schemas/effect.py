@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -26,12 +26,27 @@ class EngineRecord(Part):
         return cls(name=info.name, version=info.version, weights_sha256=info.weights_sha256, options=dict(info.options))
 
 
+class Tokens(Part):
+    """How many tokens a text has for one text encoder, which reads no more than `limit` of them.
+
+    `estimated` is True where no tokenizer was at hand and the count is a rule of thumb.
+    """
+
+    encoder: str
+    count: int = Field(ge=0)
+    limit: int = Field(ge=1)
+    estimated: bool = False
+
+
 class Prompt(Part):
     """What a text-to-audio engine is asked: written by phase1_sound/prompts.py, recorded with each effect."""
 
     text: str
     negative: str
     words: int = Field(ge=0)
+    style: Literal["caption", "legacy"] = "caption"
+    tokens: list[Tokens] = Field(default_factory=list, description="Of `text`, for each text encoder.")
+    truncated: bool = Field(default=False, description="An encoder does not read the whole of `text` or `negative`.")
 
 
 class Measures(Part):
@@ -74,6 +89,13 @@ class Effect(Part):
     sample_rate: int = Field(gt=0)
     measures: Measures
     verdict: list[str] = Field(description="What is wrong with the effect; empty when it is good.")
+    attempts: int = Field(default=1, ge=1, description="How often it was made until it was good, or given up.")
+    own_seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="Seed of all effects that this one was made again with by itself; None: as `seed`.",
+    )
+    engine: EngineRecord | None = Field(default=None, description="Who made it, where that is another than the rest.")
 
 
 class Effects(Document):
@@ -84,4 +106,9 @@ class Effects(Document):
     scene_sha256: Sha256
     engine: EngineRecord
     seed: int = Field(ge=0)
+    openness: float = Field(
+        default=0.5, ge=0, le=1, description="How open the scene is: 0 a small room, 1 the open air."
+    )
     effects: list[Effect] = Field(min_length=1)
+    left_out: list[str] = Field(default_factory=list, description="Variants that the engine made no effect of.")
+    notes: list[str] = Field(default_factory=list, description="What the user should know: licences, limits.")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from schemas.band import Band
 from schemas.document import Document
 from schemas.effect import Effects
 from schemas.instrument import Instrument
@@ -10,7 +11,7 @@ from schemas.run import Run
 from schemas.scene import Scene
 from schemas.song import Song
 
-DOCUMENTS: tuple[type[Document], ...] = (Scene, Effects, Instrument, Song, Run)
+DOCUMENTS: tuple[type[Document], ...] = (Scene, Effects, Instrument, Song, Run, Band)
 FOLDER = Path(__file__).parent / "json"
 
 

@@ -94,6 +94,7 @@ class Instrument(Document):
         default=0, ge=0, le=32, description="Velocities over which layers blend, where a format can."
     )
     pan: float = Field(default=0.0, ge=-1, le=1)
+    openness: float = Field(default=0.5, ge=0, le=1, description="How open the scene is where the sound comes from.")
     zones: list[Zone] = Field(min_length=1)
     verified: Verified
     cleaned: list[str] = Field(default_factory=list, description="What was taken out of the recording before building.")

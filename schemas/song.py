@@ -11,8 +11,9 @@ from schemas.effect import Sha256
 
 
 class ScoreTrack(Part):
-    """One instrument of the score and the role that plays it. `program` is General MIDI's, 0-127."""
+    """One instrument of the score and the role that plays it. `number` counts from 1, `program` is General MIDI's, 0-127."""
 
+    number: int = Field(ge=1)
     name: str
     program: int = Field(ge=0, le=127)
     is_drum: bool
@@ -39,12 +40,30 @@ class Stem(Part):
     gain_db: float
 
 
+class Reverb(Part):
+    """The room's part of the mix: its file and its decay time (T60) in seconds."""
+
+    file: str
+    sha256: Sha256
+    room_s: float = Field(gt=0)
+
+
 class Song(Document):
-    """A rendered song. `rtf` is processing time over audio time; `preview_s` is None for a whole song."""
+    """A rendered song.
+
+    `file` is the mix, None where only stems were asked for; `reverb` is the room's part, None without one: stems and reverb
+    sum to the mix. Loudness and peak are the mix's. `options` are those of the rendering, and `key` is a hash of all that the
+    song depends on. `rtf` is processing time over audio time; `preview_s` is None for a whole song.
+    """
 
     schema_name: ClassVar[str] = "song"
 
     score: ScoreRecord
+    file: str | None
+    sha256: Sha256 | None
+    reverb: Reverb | None
+    options: dict[str, bool | int | float | str | None]
+    key: Sha256
     sample_rate: int = Field(gt=0)
     duration_s: float = Field(gt=0)
     loudness_lufs: float

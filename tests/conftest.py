@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from core.audio import SAMPLE_RATE, Audio
 from flows.demo import demo_picture
-from flows.stages import Made, MakeOptions, make
+from flows.songs import Made, SongOptions
+from flows.stages import MakeOptions, make
 from phase2_music.instruments.build import InstrumentRequest, build_instrument
 from phase2_music.timbre.engines.resonator import Resonator
 from schemas.document import ROLES
@@ -33,6 +35,14 @@ def request(sound: Audio, role: str, **rest: object) -> InstrumentRequest:
     return InstrumentRequest(sound, "sound.wav", "0" * 64, "sound", role, **{"seed": 1, **rest})  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests and the processes that they start keep nothing in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def noise_band(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four instruments made of white noise, the hardest source to tune."""
@@ -46,4 +56,4 @@ def noise_band(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Made]:
     """The run that `make demo` makes, without a server: a real photograph to a song."""
     out = tmp_path_factory.mktemp("runs") / "demo"
-    return out, make(MakeOptions(picture=demo_picture(), out=out, score="greensleeves"))
+    return out, make(MakeOptions(picture=demo_picture(), out=out, song=SongOptions("greensleeves")))

@@ -1,64 +1,44 @@
-"""Scene -> effects on disk: which variants to make, making, finishing, checking, writing."""
+"""Scene -> effects on disk: all of a scene, or some of them again."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from core.audio import SAMPLE_RATE, Audio, write_audio
-from core.loudness import loudness_lufs, normalise_loudness
+from core.errors import DocumentError, UsageError
 from core.manifest import prepare_folder, sha256_file
-from core.seeds import derive_seed
-from phase1_sound.checks import SILENT_LUFS, measure, verdict
-from phase1_sound.effects.protocol import EffectRequest, EffectResult, EffectsEngine
-from phase1_sound.prompts import effect_prompt
-from schemas.effect import Effect, Effects, EngineRecord, Measures, Prompt
-from schemas.scene import MIN_VARIANTS, STUDENT_CONFIDENCE, Scene, SoundSource, Variant
+from phase1_sound.effects.attempts import AS_USUAL, NOBODY, RETRIES, Making, MakingOptions, OnProgress, Told
+from phase1_sound.effects.planning import DURATION_S, Planned, kept_variants, openness_of, plan_effects, slug
+from phase1_sound.effects.protocol import EffectsEngine, HasNotes, MayDecline
+from phase1_sound.effects.shaping import CEILING_DBTP, LOUDNESS_LUFS, shaped
+from schemas.effect import Effect, Effects, EngineRecord
+from schemas.scene import Scene
 
-DURATION_S = 4.0
-LOUDNESS_LUFS = -20.0
-CEILING_DBTP = -1.0
-RETRIES = 3
+__all__ = [
+    "CEILING_DBTP",
+    "DOCUMENT",
+    "DURATION_S",
+    "LOUDNESS_LUFS",
+    "NOBODY",
+    "RETRIES",
+    "MakingOptions",
+    "OnProgress",
+    "Planned",
+    "Previous",
+    "Told",
+    "kept_variants",
+    "make_effects",
+    "openness_of",
+    "plan_effects",
+    "read_effects",
+    "remake_effects",
+    "shaped",
+    "slug",
+]
+
 DOCUMENT = "effects.json"
-_LEADING_DB = -60.0
-_PREROLL_S = 0.002
-_FADE_S = 0.03
-_SLUG_LENGTH = 24
-
-OnProgress = Callable[[int, int], None]
-"""Called with the number of effects done and of all."""
-
-_PLACES: tuple[tuple[float, str], ...] = (
-    (
-        0.15,
-        "indoor indoors inside room kitchen bedroom bathroom office hall hallway corridor classroom studio "
-        "cellar basement attic ceiling sofa couch shelf desk cafe bar shop store museum library interior",
-    ),
-    (
-        0.5,
-        "street alley courtyard city urban market station garage bridge tunnel church balcony yard town",
-    ),
-    (
-        0.95,
-        "open outdoor outdoors outside sky field meadow beach sea ocean mountain mountains desert forest "
-        "park garden lake river countryside landscape hill hills valley farm clouds shore cliff",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One effect to be made: its place among the effects, where it comes from, what is asked."""
-
-    number: int
-    source: SoundSource
-    variant: Variant
-    prompt: Prompt
-    request: EffectRequest
 
 
 def make_effects(
@@ -68,165 +48,187 @@ def make_effects(
     out: Path,
     seed: int,
     on_progress: OnProgress | None = None,
+    *,
+    options: MakingOptions = AS_USUAL,
+    told: Told = NOBODY,
+    previous: Previous | None = None,
 ) -> Effects:
     """Make every kept variant of a scene audible and write `out/NN_<source>_<method>.wav` and
     `out/effects.json`.
 
-    Files are 24-bit WAV at 44.1 kHz, -20 LUFS, at most -1 dBTP. An effect that does not pass the checks is
-    made again with another seed, up to three times, and then kept with its verdict. WAV files in `out` that
-    belong to no effect are removed.
+    Files are 24-bit WAV at 44.1 kHz, -20 LUFS, at most -1 dBTP. The engine gets all requests at once. Effects that do not
+    pass the checks are made again together with other seeds, up to three times, and then kept with their verdict, or
+    replaced. WAV files in `out` that belong to no effect are removed.
+
+    Of `previous` effects, those that were made again by themselves keep their own seed, and those that are still good are
+    not made again.
 
     Raises:
         EngineError: the engine failed. OutputError: the folder cannot be written to.
+        UsageError: the engine cannot make some of the variants, and was not told to leave them out.
     """
     prepare_folder(out)
-    plan = plan_effects(scene, seed)
-    effects = []
-    for planned, result in zip(plan, engine.make([each.request for each in plan]), strict=True):
-        effects.append(_finish(planned, result, engine, out))
-        if on_progress:
-            on_progress(len(effects), len(plan))
-    document = Effects(scene_sha256=scene_sha256, engine=EngineRecord.of(engine.info), seed=seed, effects=effects)
+    told = replace(told, progress=on_progress) if on_progress else told
+    before = previous or Previous.none()
+    plan = plan_effects(scene, seed, options.prompt, before.own_seeds)
+    kept = before.kept(out)
+    todo = [each for each in plan if each.number not in kept]
+    able, left_out = _able(todo, engine)
+    making = Making(engine, out, options, told, before.own_seeds)
+    made = making.all(able)
+    document = Effects(
+        scene_sha256=scene_sha256,
+        engine=EngineRecord.of(engine.info),
+        seed=seed,
+        openness=openness_of(scene),
+        effects=_sorted([*kept.values(), *made]),
+        left_out=[_name(each) for each in left_out],
+        notes=[*_notes(engine), *making.notes, *before.notes],
+    )
     document.write(out / DOCUMENT)
-    remove_stale(out, {effect.file for effect in effects})
+    remove_stale(out, {effect.file for effect in document.effects})
     return document
 
 
-def kept_variants(scene: Scene) -> list[tuple[SoundSource, Variant]]:
-    """Variants with a confidence of at least 0.7; where those are fewer than 5, all variants."""
-    kept = [pair for pair in scene.variants if pair[1].confidence >= STUDENT_CONFIDENCE]
-    return kept if len(kept) >= MIN_VARIANTS else scene.variants
+def remake_effects(
+    scene: Scene,
+    scene_sha256: str,
+    engine: EffectsEngine,
+    out: Path,
+    seed: int,
+    numbers: Sequence[int],
+    *,
+    options: MakingOptions = AS_USUAL,
+    told: Told = NOBODY,
+) -> Effects:
+    """Make some effects of a folder again and leave the files of the others alone.
 
+    `seed` is that of a whole scene: effect 3 becomes the one that `make_effects` makes with this seed. effects.json keeps
+    it as the effect's `own_seed`, and its engine where that is another than the rest's.
 
-def plan_effects(scene: Scene, seed: int) -> list[Planned]:
-    """The requests of all kept variants, numbered from 1; each has its own seed by source, play method and
-    number.
+    Raises:
+        DocumentError: the folder has no effects.json. UsageError: it is of another scene, or has no such effect.
+        EngineError: the engine failed. OutputError: the folder cannot be written to.
     """
-    openness = openness_of(scene)
-    plan = []
-    for number, (source, variant) in enumerate(kept_variants(scene), 1):
-        prompt = effect_prompt(scene, source, variant)
-        request = EffectRequest(
-            source=source.name,
-            material=source.material,
-            play_method=variant.play_method,
-            timbre=tuple(variant.timbre),
-            prompt=prompt.text,
-            negative_prompt=prompt.negative,
-            duration_s=DURATION_S,
-            openness=openness,
-            seed=derive_seed(seed, "effect", source.name, variant.play_method, number),
-        )
-        plan.append(Planned(number, source, variant, prompt, request))
-    return plan
+    old = Effects.read(out / DOCUMENT)
+    if old.scene_sha256 != scene_sha256:
+        raise UsageError(f"{out / DOCUMENT}: was made of another scene: make all effects again, without --only")
+    own_seeds = dict.fromkeys(numbers, seed)
+    plan = {each.number: each for each in plan_effects(scene, old.seed, options.prompt, own_seeds)}
+    absent = sorted(set(numbers) - set(plan))
+    if absent:
+        raise UsageError(f"{out / DOCUMENT}: has no effect {absent[0]}: effects are 1 to {len(plan)}")
+    prepare_folder(out)
+    todo = [plan[number] for number in sorted(set(numbers))]
+    able, _ = _able(todo, engine)
+    record = EngineRecord.of(engine.info)
+    making = Making(engine, out, options, told, own_seeds)
+    made = [effect.model_copy(update=_by_itself(effect, record, seed, old)) for effect in making.all(able)]
+    document = _with(old, made, [_name(each) for each in able], [*_notes(engine), *making.notes])
+    document.write(out / DOCUMENT)
+    return document
 
 
-def openness_of(scene: Scene) -> float:
-    """0.15 for a room, 0.5 for a street, 0.95 for the open, by the words of the description; 0.5 when they
-    say nothing.
-    """
-    words = set(re.findall(r"[a-z]+", scene.scene_description.lower()))
-    votes = [(len(words & set(places.split())), openness) for openness, places in _PLACES]
-    total = sum(count for count, _ in votes)
-    return sum(count * value for count, value in votes) / total if total else 0.5
+def _by_itself(effect: Effect, record: EngineRecord, seed: int, old: Effects) -> dict[str, Any]:
+    """What is different about an effect that was made by itself; nothing where it is as all effects are."""
+    engine = effect.engine or (None if record == old.engine else record)
+    return {"engine": engine, "own_seed": None if engine is None and seed == old.seed else seed}
 
 
-def _finish(planned: Planned, result: EffectResult, engine: EffectsEngine, out: Path) -> Effect:
-    """Bring a sound into shape and check it, make it again while it is not usable, write it, describe it."""
-    request = planned.request
-    audio, measures, findings = _checked(result)
-    for again in range(1, RETRIES + 1):
-        if not findings:
-            break
-        request = replace(planned.request, seed=derive_seed(planned.request.seed, "again", again))
-        result = next(iter(engine.make([request])))
-        audio, measures, findings = _checked(result)
-    file = file_name(planned)
-    write_audio(out / file, audio)
-    return Effect(
-        number=planned.number,
-        file=file,
-        sha256=sha256_file(out / file),
-        source=planned.source.name,
-        material=planned.source.material,
-        play_method=planned.variant.play_method,
-        timbre=list(planned.variant.timbre),
-        role_hint=planned.variant.mapping_to_music_instrument,
-        confidence=planned.variant.confidence,
-        pan=pan_of(planned.source),
-        seed=request.seed,
-        prompt=planned.prompt,
-        recipe=result.recipe,
-        duration_s=audio.duration_s,
-        sample_rate=audio.sample_rate,
-        measures=measures,
-        verdict=findings,
+def _with(old: Effects, made: Sequence[Effect], names: Sequence[str], notes: Sequence[str]) -> Effects:
+    numbers = {effect.number for effect in made}
+    effects = _sorted([*(effect for effect in old.effects if effect.number not in numbers), *made])
+    return old.model_copy(
+        update={
+            "effects": effects,
+            "left_out": [name for name in old.left_out if name not in names],
+            "notes": list(dict.fromkeys([*old.notes, *notes])),
+        }
     )
 
 
-def _checked(result: EffectResult) -> tuple[Audio, Measures, list[str]]:
-    audio = shaped(result.audio)
-    measures = measure(audio)
-    return audio, measures, verdict(audio, measures)
+def read_effects(folder: Path) -> Effects | None:
+    """The effects that a folder holds, None where its effects.json is missing or damaged."""
+    try:
+        return Effects.read(folder / DOCUMENT)
+    except DocumentError:
+        return None
 
 
-def shaped(audio: Audio) -> Audio:
-    """At 44.1 kHz, without DC and leading silence, fading at its end, at -20 LUFS; silence is left alone."""
-    audio = trimmed(without_dc(audio).resampled(SAMPLE_RATE))
-    faded = fade_out(audio)
-    if loudness_lufs(faded) <= SILENT_LUFS:
-        return faded  # raising it would only raise its noise
-    return normalise_loudness(faded, LOUDNESS_LUFS, CEILING_DBTP)
+@dataclass(frozen=True)
+class Previous:
+    """What earlier effects of the same folder mean for new ones: own seeds, effects that need not be made, and notes."""
+
+    own_seeds: Mapping[int, int]
+    effects: Sequence[Effect]
+    notes: Sequence[str] = ()
+
+    @classmethod
+    def none(cls) -> Previous:
+        """Nothing was there."""
+        return cls({}, ())
+
+    @classmethod
+    def of(cls, document: Effects, scene_sha256: str, seed: int, *, same: bool) -> Previous:
+        """Read earlier effects: `same` says that scene, engine, seed and photone are those that made them.
+
+        Then all are still good. Else those that were made by another engine by themselves are, and the others that were
+        made by themselves keep their seed. Another scene or seed undoes both, which a note tells.
+        """
+        alone = [effect for effect in document.effects if effect.own_seed is not None]
+        if (document.scene_sha256, document.seed) != (scene_sha256, seed):
+            numbers = ", ".join(str(effect.number) for effect in alone)
+            gone = f"made again with the rest, for another scene or seed: what --only had changed in effect {numbers}"
+            return cls({}, (), [gone] if alone else [])
+        foreign = [effect for effect in alone if effect.engine is not None]
+        own_seeds = {effect.number: effect.own_seed for effect in alone if effect.own_seed is not None}
+        return cls(own_seeds, document.effects if same else foreign)
+
+    def kept(self, folder: Path) -> dict[int, Effect]:
+        """The effects that need not be made again: good ones whose files are still there, by number.
+
+        Raises:
+            UsageError: the file of one that another engine had made is gone.
+        """
+        intact = {effect.number: effect for effect in self.effects if _intact(effect, folder)}
+        for effect in self.effects:
+            by_hand = effect.engine is not None and effect.own_seed is not None
+            if effect.engine is not None and by_hand and effect.number not in intact:
+                raise UsageError(
+                    f"{folder / effect.file}: is gone or changed, and was made by itself with {effect.engine.name}: make it "
+                    f"again with `photone effects --only {effect.number} --effects {effect.engine.name}...`, "
+                    f"or remove {folder / DOCUMENT}"
+                )
+        return intact
 
 
-def without_dc(audio: Audio) -> Audio:
-    """Every channel less its mean."""
-    if not audio.frames:
-        return audio
-    return Audio(
-        audio.samples - audio.samples.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32),
-        audio.sample_rate,
-    )
+def _intact(effect: Effect, folder: Path) -> bool:
+    path = folder / effect.file
+    return path.is_file() and sha256_file(path) == effect.sha256
 
 
-def trimmed(audio: Audio) -> Audio:
-    """Without the silence before the first sample within 60 dB of the peak, 2 ms of it kept."""
-    loud = np.flatnonzero(np.max(np.abs(audio.samples), axis=0, initial=0.0) > audio.peak * 10 ** (_LEADING_DB / 20))
-    start = max(0, int(loud[0]) - round(_PREROLL_S * audio.sample_rate)) if len(loud) else 0
-    return Audio(audio.samples[:, start:], audio.sample_rate)
+def _able(plan: Sequence[Planned], engine: EffectsEngine) -> tuple[list[Planned], list[Planned]]:
+    """What an engine can make of a plan, and what it leaves out."""
+    if not isinstance(engine, MayDecline) or not plan:
+        return list(plan), []
+    declined = engine.declined([each.request for each in plan])
+    pairs = list(zip(plan, declined, strict=True))
+    able = [each for each, left in pairs if not left]
+    if not able:
+        raise UsageError(f"{engine.info.name}: makes none of the {len(plan)} effects: choose another engine")
+    return able, [each for each, left in pairs if left]
 
 
-def fade_out(audio: Audio) -> Audio:
-    """With a raised-cosine fade over the last 30 ms, so that it ends without a click."""
-    count = min(round(_FADE_S * audio.sample_rate), audio.frames)
-    samples = audio.samples.copy()
-    samples[:, audio.frames - count :] *= (0.5 + 0.5 * np.cos(np.pi * (np.arange(count) + 1) / max(count, 1))).astype(
-        np.float32
-    )
-    return Audio(samples, audio.sample_rate)
+def _notes(engine: EffectsEngine) -> Sequence[str]:
+    return engine.notes if isinstance(engine, HasNotes) else ()
 
 
-def file_name(planned: Planned) -> str:
-    """NN_<source>_<method>.wav in [a-z0-9-]; the number makes it unique."""
-    return f"{planned.number:02d}_{slug(planned.source.name)}_{slug(planned.variant.play_method)}.wav"
+def _name(planned: Planned) -> str:
+    return f"{planned.number}: {planned.source.name}, {planned.variant.play_method}"
 
 
-def slug(text: str) -> str:
-    """Lower-case letters and digits joined by hyphens, at most 24 characters, whole words where possible."""
-    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if len(words) > _SLUG_LENGTH:
-        cut = words[: _SLUG_LENGTH + 1].rsplit("-", 1)[0]
-        words = cut[:_SLUG_LENGTH]
-    return words or "sound"
-
-
-def pan_of(source: SoundSource) -> float:
-    """Where the centre of a source's box stands between the picture's sides: -1 left, 1 right, 0 without a
-    box.
-    """
-    if source.box is None:
-        return 0.0
-    return min(1.0, max(-1.0, source.box[0] + source.box[2] - 1.0))
+def _sorted(effects: Iterable[Effect]) -> list[Effect]:
+    return sorted(effects, key=lambda effect: effect.number)
 
 
 def remove_stale(folder: Path, kept: set[str]) -> None:

@@ -1,39 +1,86 @@
-"""Stems -> mix: level and pan per role, a room, a limiter; everything in blocks, so memory does not grow with the song."""
+"""Raw stems -> mastered stems, reverb and song.
+
+Two passes over blocks, so memory does not grow with the song. The first levels, pans and filters each stem, adds the room and
+measures their sum; the second puts one gain curve over all of them and writes. Filter and curve are the same for every part and
+each part is rounded to 24 bits before they are added: stems and reverb sum to the song, bit for bit.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import soundfile
-from scipy import signal
 
-from core.audio import SAMPLE_RATE, Samples, sound_file_errors
+from core.audio import SAMPLE_RATE, Samples
 from core.errors import ScoreError
-from core.loudness import LoudnessMeter, TruePeakMeter, from_db, peak_gain
-from core.seeds import generator
+from core.loudness import LoudnessMeter, TruePeakMeter, from_db, inter_sample_peaks
+from core.manifest import TEMPORARY_PREFIX
 from phase2_music.instruments.roles import ROLE_SPECS
+from phase2_music.rendering.convolution import Convolver
+from phase2_music.rendering.dynamics import BLOCK_FRAMES, MAX_REDUCTION_DB, BusMeasure, MasterGain, master_gain
+from phase2_music.rendering.encoding import (
+    FULL_SCALE,
+    LOSSY_HEADROOM_DB,
+    LOSSY_SUFFIXES,
+    RAW_SUFFIX,
+    FileFormat,
+    Frames24,
+    Read,
+    Write,
+    encode_lossy,
+    frames_of,
+    open_raw,
+    open_writer,
+    read_blocks,
+    write_whole,
+)
+from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, StemMeasure, StemMeter
+from phase2_music.rendering.reverb import Room, room_impulse
+from phase2_music.rendering.tone import Levels, minimum_phase, tone_correction
 from schemas.document import Role
 
-BLOCK_FRAMES = 1 << 17
-_LIMITER_HALF = round(0.005 * SAMPLE_RATE)
-_CONTEXT = 2 * _LIMITER_HALF + 64
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+_SPAN_FRAMES = 16 * HOP_FRAMES  # the room's convolution steps by this much
+_TONE_FRAMES = 2 * HOP_FRAMES  # so does the tone correction
+_CHUNK_SPANS = 2  # transforms side by side
+_SHORTEST_FRAMES = 4 * HOP_FRAMES  # what loudness is measured of
+_EDGE = 24  # frames whose neighbours lie in the next chunk
+_MAX_GAIN_DB = 40.0
+_PEAK_MARGIN_DB = 0.05
+# How far levels make up for the tone correction. Wholly, a bright role would be turned up for the highs that were just taken
+# out of it, and the mix were as bright as before; not at all, the roles would lie 10 LU apart.
+_TONE_SHARE = 0.25
+_MAX_SPREAD_LU = 9.0
 # Low and loud things belong to the middle: how far a role follows its source's place in the picture.
 _PAN_WIDTH: dict[Role, float] = {"keyboard": 0.7, "bass": 0.15, "guitar": 0.7, "drums": 0.25}
+_ROOM_SEND: dict[str, float] = {"keyboard": 1.0, "bass": 0.25, "guitar": 1.0, "drums": 1.0}
 
 
 @dataclass(frozen=True)
 class MixOptions:
-    """How stems become a mix: target in LUFS, ceiling in dBTP, room: T60 in seconds and level of the reverb in dB."""
+    """How stems become a mix.
+
+    Target in LUFS, ceiling in dBTP; `openness` of the scene from 0 (a small dry room) to 1 (a wide open place) makes the
+    room; `dry` leaves it out; `stems_only` writes no song. `file_format` is the song's; stems are FLAC beside FLAC, else WAV.
+    """
 
     loudness_lufs: float = -14.0
     ceiling_dbtp: float = -1.0
-    room_s: float = 1.1
-    room_db: float = -17.0
+    openness: float = 0.5
+    dry: bool = False
+    stems_only: bool = False
+    file_format: FileFormat = "wav"
 
 
 @dataclass(frozen=True)
@@ -46,46 +93,111 @@ class StemLevel:
 
 @dataclass(frozen=True)
 class Mix:
-    """What was measured of the mix."""
+    """What was done and measured.
+
+    Loudness and peak are those of the file (decoded, where it is lossy); `reduction_db` is the most that the limiter took
+    away; `tone_db` the correction of each third octave of `metering.BAND_HZ`; `room_s` the room's T60, None without one.
+    """
 
     frames: int
     loudness_lufs: float
     true_peak_dbtp: float
     levels: dict[Role, StemLevel]
+    reduction_db: float
+    tone_db: tuple[float, ...]
+    room_s: float | None
+    warnings: tuple[str, ...]
+
+
+def measure_stem(raw: Path) -> StemMeasure:
+    """Measure a raw stem that was not measured while it was rendered."""
+    meter = StemMeter()
+    for block in read_blocks(raw, _SPAN_FRAMES):
+        meter.add(block)
+    return meter.measure()
 
 
 def mix_stems(
-    raw: dict[Role, Path], pans: dict[Role, float], out_stems: dict[Role, Path], out_mix: Path, options: MixOptions
+    raw: Mapping[Role, Path],
+    pans: Mapping[Role, float],
+    out_stems: Mapping[Role, Path],
+    out_mix: Path,
+    options: MixOptions,
+    out_reverb: Path | None = None,
+    measures: Mapping[Role, StemMeasure] | None = None,
 ) -> Mix:
-    """Level and pan raw stems into `out_stems`, and mix and master them into `out_mix` (24-bit WAV, 44.1 kHz).
+    """Mix and master raw stems (44.1 kHz stereo) into `out_stems`, `out_reverb` and `out_mix`, each by its name's ending.
+
+    `out_mix` is not written with `stems_only`, `out_reverb` not with `dry`. `measures` are what a `StemMeter` found while the
+    stems were rendered; what is missing is measured here.
 
     Raises:
         ScoreError: nothing sounds.
+        OSError: a file cannot be written.
     """
-    frames = max(soundfile.info(path).frames for path in raw.values())
-    levels = {role: _level(role, path, pans.get(role, 0.0)) for role, path in raw.items()}
-    bus = out_mix.with_name(out_mix.name + ".bus.wav")
-    bus_lufs = _sum_to_bus(raw, levels, out_stems, bus, frames, options)
-    if not math.isfinite(bus_lufs):
-        raise ScoreError("the song is silent: its notes have no velocity or its channels no volume")
-    loudness, peak = _master(bus, out_mix, bus_lufs, options)
-    bus.unlink()
-    return Mix(frames, loudness, peak, levels)
+    _keep_freed_pages()
+    with (
+        ThreadPoolExecutor(max_workers=min(len(raw), os.cpu_count() or 1)) as pool,
+        tempfile.TemporaryDirectory(dir=out_mix.parent, prefix=TEMPORARY_PREFIX) as scratch,
+    ):
+        missing = [role for role in raw if role not in (measures or {})]
+        found = dict(measures or {}) | dict(
+            zip(missing, pool.map(measure_stem, (raw[r] for r in missing)), strict=True)
+        )
+        plan = _plan({role: found[role] for role in raw}, pans)
+        room = None if options.dry else Room.of_openness(options.openness)
+        frames = max(map(frames_of, raw.values())) + (room.frames if room else 0)
+        bus = _Bus(raw, plan, room, frames, Path(scratch), pool)
+        outputs: dict[str, Path] = {**out_stems} | ({"reverb": out_reverb} if room and out_reverb else {})
+        mastered = _master(bus, plan, outputs, None if options.stems_only else out_mix, options)
+    return Mix(
+        frames,
+        mastered.loudness_lufs,
+        mastered.true_peak_dbtp,
+        plan.levels,
+        round(mastered.reduction_db, 2),
+        tuple(np.round(plan.tone_db, 2).tolist()),
+        room.t60_s if room else None,
+        _warnings(mastered, options),
+    )
 
 
-def _blocks(path: Path) -> Iterator[Samples]:
-    """A file's blocks, shape (2, frames)."""
-    for block in soundfile.blocks(path, BLOCK_FRAMES, dtype="float32", always_2d=True):
-        yield block.T
+def _keep_freed_pages() -> None:
+    """Let the C library keep what the passes free and ask for again, some 2 MB at a time.
+
+    glibc learns from the largest block that is freed how much to keep; without this, a sixth of the time goes into clearing
+    pages. The block is never touched and takes no memory.
+    """
+    np.empty(8 << 20, dtype=np.uint8)
 
 
-def _level(role: Role, path: Path, pan: float) -> StemLevel:
-    meter = LoudnessMeter(SAMPLE_RATE, 2)
-    for block in _blocks(path):
-        meter.add(block)
-    lufs = meter.integrated_lufs()
-    gain_db = ROLE_SPECS[role].mix_lufs - lufs if math.isfinite(lufs) else 0.0
-    return StemLevel(round(min(40.0, gain_db), 3), round(pan * _PAN_WIDTH[role], 3))
+@dataclass(frozen=True)
+class _Mastered:
+    loudness_lufs: float
+    true_peak_dbtp: float
+    reduction_db: float
+
+
+def _master(bus: _Bus, plan: _Plan, outputs: Mapping[str, Path], song: Path | None, options: MixOptions) -> _Mastered:
+    """Measure the sum, work out its gain and write."""
+    lossy = song is not None and song.suffix in LOSSY_SUFFIXES
+    measure = bus.measure(_expected_peak(plan, options))
+    ceiling = options.ceiling_dbtp - _PEAK_MARGIN_DB - (LOSSY_HEADROOM_DB if lossy else 0.0)
+    gain = master_gain(measure, options.loudness_lufs, ceiling)
+    uncoded = bus.scratch / f"song{RAW_SUFFIX}" if lossy else song
+    loudness, peak = _write(bus, gain, outputs, uncoded)
+    if lossy and song and uncoded:
+        loudness, peak = encode_lossy(uncoded, song, options.ceiling_dbtp)
+    return _Mastered(loudness, peak, gain.reduction_db)
+
+
+def _warnings(mastered: _Mastered, options: MixOptions) -> tuple[str, ...]:
+    if mastered.loudness_lufs >= options.loudness_lufs - 0.5:
+        return ()
+    return (
+        f"the song is at {mastered.loudness_lufs:.1f} LUFS, not {options.loudness_lufs:g}: its peaks stand so far out that "
+        f"they would have to be lowered by more than {MAX_REDUCTION_DB:g} dB",
+    )
 
 
 def pan_gains(pan: float) -> Samples:
@@ -94,99 +206,248 @@ def pan_gains(pan: float) -> Samples:
     return np.array([[math.cos(angle)], [math.sin(angle)]], dtype=np.float32) * np.float32(math.sqrt(2.0))
 
 
-def _sum_to_bus(
-    raw: dict[Role, Path],
-    levels: dict[Role, StemLevel],
-    out_stems: dict[Role, Path],
-    bus: Path,
-    frames: int,
-    options: MixOptions,
-) -> float:
-    """Write the stems and their sum with the room; gives the sum's loudness in LUFS."""
-    room, meter = _Room(options), LoudnessMeter(SAMPLE_RATE, 2)
-    with sound_file_errors(), ExitStack() as stack:
-        readers = {role: stack.enter_context(soundfile.SoundFile(path)) for role, path in raw.items()}
-        writers = {
-            role: stack.enter_context(soundfile.SoundFile(path, "w", SAMPLE_RATE, 2, "PCM_24", format="WAV"))
-            for role, path in out_stems.items()
-        }
-        mix = stack.enter_context(soundfile.SoundFile(bus, "w", SAMPLE_RATE, 2, "FLOAT", format="WAV"))
-        for start in range(0, frames, BLOCK_FRAMES):
-            length = min(BLOCK_FRAMES, frames - start)
-            total = np.zeros((2, length), dtype=np.float32)
-            send = np.zeros((2, length), dtype=np.float32)
-            for role, reader in readers.items():
-                block = reader.read(length, dtype="float32", always_2d=True, fill_value=0.0).T
-                block = block * pan_gains(levels[role].pan) * np.float32(from_db(levels[role].gain_db))
-                writers[role].write(np.clip(block, -1.0, 1.0).T)
-                total += block
-                send += block * (0.25 if role == "bass" else 1.0)
-            total += room.wet(send)
-            meter.add(total)
-            mix.write(total.T)
-    return meter.integrated_lufs()
+@dataclass(frozen=True)
+class _Plan:
+    """Level and pan of each stem, tone correction in dB for each band, loudness of the sum to be expected in LUFS."""
+
+    levels: dict[Role, StemLevel]
+    tone_db: Levels
+    loudness_lufs: float
 
 
-class _Room:
-    """A stereo convolution reverb: exponentially decaying noise, brighter at first, low-cut, 18 ms after the direct sound."""
-
-    def __init__(self, options: MixOptions) -> None:
-        frames = round(options.room_s * 1.2 * SAMPLE_RATE)
-        t = np.arange(frames) / SAMPLE_RATE
-        noise = generator(0, "room").standard_normal((2, frames))
-        dark = signal.sosfilt(signal.butter(1, 2500.0, fs=SAMPLE_RATE, output="sos"), noise, axis=1)
-        impulse = (noise * np.exp(-t / 0.08) + 2.0 * dark) * np.exp(-6.91 * t / options.room_s)
-        impulse = signal.sosfilt(signal.butter(2, 180.0, "high", fs=SAMPLE_RATE, output="sos"), impulse, axis=1)
-        impulse *= np.minimum(1.0, t / 0.01)
-        impulse /= np.sqrt(np.sum(impulse**2, axis=1, keepdims=True))
-        delay = np.zeros((2, round(0.018 * SAMPLE_RATE)))
-        self._impulse = np.concatenate([delay, impulse], axis=1) * from_db(options.room_db)
-        self._tail = np.zeros((2, self._impulse.shape[1] - 1))
-
-    def wet(self, block: Samples) -> Samples:
-        """The reverb of the next block, same shape."""
-        full = signal.oaconvolve(block, self._impulse, axes=1)
-        full[:, : self._tail.shape[1]] += self._tail
-        length = block.shape[1]
-        self._tail = full[:, length:]
-        return np.asarray(full[:, :length], dtype=np.float32)
-
-
-def _master(bus: Path, out: Path, bus_lufs: float, options: MixOptions) -> tuple[float, float]:
-    """Gain and limiting to the target; what limiting takes away is given back in a second and third try."""
-    gain_db = options.loudness_lufs - bus_lufs
-    loudness = peak = -math.inf
+def _plan(measures: Mapping[Role, StemMeasure], pans: Mapping[Role, float]) -> _Plan:
+    """Levels and tone from the stems' spectra. Each moves the other a little, so both are found in turn."""
+    tone_db = np.zeros(len(BAND_HZ))
     for _ in range(3):
-        with sound_file_errors(), soundfile.SoundFile(out, "w", SAMPLE_RATE, 2, "PCM_24", format="WAV") as file:
-            meter, peaks = LoudnessMeter(SAMPLE_RATE, 2), TruePeakMeter(2)
-            for block in _limited(bus, gain_db, options.ceiling_dbtp):
-                meter.add(block)
-                peaks.add(block)
-                file.write(block.T)
-        loudness, peak = meter.integrated_lufs(), peaks.true_peak_dbtp()
-        if abs(loudness - options.loudness_lufs) <= 0.2:
-            break
-        gain_db += options.loudness_lufs - loudness
-    return loudness, peak
+        gains = _gains_db(measures, tone_db)
+        total = _sum_of_powers(measures, gains)
+        tone_db = tone_correction(total.mean(axis=0))
+    corrected = StemMeasure(np.asarray(total * 10.0 ** (tone_db / 10.0)))
+    lufs = corrected.loudness_lufs()
+    if not math.isfinite(lufs):
+        raise ScoreError("the song is silent: its notes have no velocity or its channels no volume")
+    levels = {r: StemLevel(round(g, 3), round(pans.get(r, 0.0) * _PAN_WIDTH[r], 3)) for r, g in gains.items()}
+    return _Plan(levels, tone_db, lufs)
 
 
-def _limited(bus: Path, gain_db: float, ceiling_dbtp: float) -> Iterator[Samples]:
-    """Look-ahead limiting in blocks: each is computed with its neighbours' edges, so the joints do not show."""
-    gain = np.float32(from_db(gain_db))
-    ceiling = from_db(ceiling_dbtp - 0.05)
-    silence = np.zeros((2, _CONTEXT), dtype=np.float32)
-    before = silence
-    current: Samples | None = None
-    for following in _and_silence(_blocks(bus)):
-        if current is not None:
-            window = np.concatenate([before, current, following[:, :_CONTEXT]], axis=1) * gain
-            curve = peak_gain(window, ceiling, _LIMITER_HALF)
-            limited = window if curve is None else window * curve
-            yield limited[:, before.shape[1] : before.shape[1] + current.shape[1]]
-            before = np.concatenate([before, current], axis=1)[:, -_CONTEXT:]
-        current = following
+def _gains_db(measures: Mapping[Role, StemMeasure], tone_db: Levels) -> dict[Role, float]:
+    """Gain of each stem in dB: its role's loudness, and no further than `_MAX_SPREAD_LU` below the loudest in the end."""
+    gains, loudness = {}, {}
+    for role, measure in measures.items():
+        before = measure.loudness_lufs(10.0 ** (_TONE_SHARE * tone_db / 20.0))
+        gains[role] = min(_MAX_GAIN_DB, ROLE_SPECS[role].mix_lufs - before) if math.isfinite(before) else 0.0
+        loudness[role] = measure.loudness_lufs(10.0 ** (tone_db / 20.0)) + gains[role]
+    floor = max(loudness.values()) - _MAX_SPREAD_LU
+    return {
+        role: min(_MAX_GAIN_DB, gain + max(0.0, floor - loudness[role])) if math.isfinite(loudness[role]) else gain
+        for role, gain in gains.items()
+    }
 
 
-def _and_silence(blocks: Iterator[Samples]) -> Iterator[Samples]:
-    yield from blocks
-    yield np.zeros((2, _CONTEXT), dtype=np.float32)
+def _sum_of_powers(measures: Mapping[Role, StemMeasure], gains_db: Mapping[Role, float]) -> Levels:
+    hops = max(4, *(len(measure.powers) for measure in measures.values()))
+    total = np.zeros((hops, len(BAND_HZ)))
+    for role, measure in measures.items():
+        total[: len(measure.powers)] += measure.powers * 10.0 ** (gains_db[role] / 10.0)
+    return total
+
+
+def _expected_peak(plan: _Plan, options: MixOptions) -> float:
+    """Amplitude of the sum that the ceiling will be at, or less: below it, peaks between samples do not matter."""
+    return from_db(options.ceiling_dbtp - (options.loudness_lufs - plan.loudness_lufs) - 6.0)
+
+
+class _Part:
+    """A raw stem on its way: read, levelled, panned and filtered."""
+
+    def __init__(self, read: Read, level: StemLevel, tone: Samples) -> None:
+        self._read = read
+        self._gains = np.tile(pan_gains(level.pan)[:, 0] * np.float32(from_db(level.gain_db)), BLOCK_FRAMES)
+        self._tone = Convolver(tone, _TONE_FRAMES)
+
+    def next(self, frames: int) -> Samples:
+        """The next frames, interleaved, shape (hops, blocks, 2 BLOCK_FRAMES)."""
+        place = self._tone.begin(frames)
+        self._read(place)
+        blocks = place.reshape(-1, 2 * BLOCK_FRAMES)
+        blocks *= self._gains
+        return self._tone.end().reshape(-1, _TONE_FRAMES // BLOCK_FRAMES, 2 * BLOCK_FRAMES)
+
+    def next_and_peaks(self, frames: int) -> tuple[Samples, Samples]:
+        """The next frames, and the largest sample of each block, shape (hops, blocks)."""
+        blocks = self.next(frames)
+        return blocks, np.maximum(blocks.max(axis=2), -blocks.min(axis=2))
+
+
+class _Bus:
+    """The stems and their room before the gain curve. The room's part is kept on disk for the second pass; filtering the stems
+    again takes no longer than keeping them would, and no disk."""
+
+    def __init__(
+        self, raw: Mapping[Role, Path], plan: _Plan, room: Room | None, frames: int, scratch: Path, pool: Executor
+    ) -> None:
+        self.frames, self.scratch, self.pool = frames, scratch, pool
+        self._tone = minimum_phase(plan.tone_db)
+        self._raw, self._plan, self._room = dict(raw), plan, room
+        self._wet = scratch / f"reverb{RAW_SUFFIX}"
+
+    def chunks(self) -> list[int]:
+        """Length of each chunk in frames, whole spans: the last one reaches behind the end."""
+        spans = -(-self.frames // _SPAN_FRAMES)
+        return [min(_CHUNK_SPANS, spans - first) * _SPAN_FRAMES for first in range(0, spans, _CHUNK_SPANS)]
+
+    def measure(self, threshold: float) -> BusMeasure:
+        """Go over the stems and their sum; peaks between samples count where they may reach `threshold`."""
+        meter, peaks = StemMeter(), _BusPeaks(threshold)
+        with ExitStack() as stack:
+            room = self._open_room(stack)
+            tasks = {role: part.next_and_peaks for role, part in self._open_stems(stack).items()}
+            for done in _side_by_side(self.pool, tasks, self.chunks()):
+                total = _added([blocks for blocks, _ in done.values()])
+                loudest = np.maximum.reduce([part_peaks for _, part_peaks in done.values()]).reshape(-1)
+                if room:
+                    wet = room({role: blocks for role, (blocks, _) in done.items()})
+                    loudest = np.maximum(loudest, np.abs(wet).max(axis=1))
+                    total += wet.reshape(total.shape)
+                peaks.add(total.reshape(-1, 2 * BLOCK_FRAMES), loudest)
+                meter.add(total.reshape(-1, 2))
+        return peaks.measure(meter)
+
+    def _open_stems(self, stack: ExitStack) -> dict[str, _Part]:
+        levels = self._plan.levels
+        return {
+            role: _Part(stack.enter_context(open_raw(path)), levels[role], self._tone)
+            for role, path in self._raw.items()
+        }
+
+    def _open_room(self, stack: ExitStack) -> Callable[[Mapping[str, Samples]], Samples] | None:
+        """The stems' next chunk -> the room's answer, shape (blocks, 2 BLOCK_FRAMES), which is also kept."""
+        if self._room is None:
+            return None
+        file = stack.enter_context(self._wet.open("wb", buffering=0))
+        convolver = Convolver(room_impulse(self._room), _SPAN_FRAMES)
+
+        def answer(stems: Mapping[str, Samples]) -> Samples:
+            send = _send(stems)
+            place = convolver.begin(len(send))
+            place[:, 0], place[:, 1] = send, 0.0  # mono, as a signal without imaginary part
+            wet = np.ascontiguousarray(convolver.end())
+            write_whole(file, wet.data.cast("B"))
+            return wet.reshape(-1, 2 * BLOCK_FRAMES)
+
+        return answer
+
+    def parts(self, stack: ExitStack) -> dict[str, Callable[[int], Samples]]:
+        """For each stem and the reverb, what gives its next frames with all but the curve, interleaved."""
+        parts: dict[str, Callable[[int], Samples]] = {role: part.next for role, part in self._open_stems(stack).items()}
+        if self._room:
+            read = stack.enter_context(open_raw(self._wet))
+            parts["reverb"] = partial(_read_new, read)
+        return parts
+
+
+def _read_new(read: Read, frames: int) -> Samples:
+    block = np.empty((frames, 2), dtype=np.float32)
+    read(block)
+    return block
+
+
+Numbers = TypeVar("Numbers", Samples, Frames24)
+
+
+def _added(parts: list[Numbers]) -> Numbers:
+    """Their sum, in their order."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def _send(stems: Mapping[str, Samples]) -> Samples:
+    """What goes into the room: a mono sum, shape (frames,)."""
+    stereo = _added([blocks * np.float32(0.5 * _ROOM_SEND[role]) for role, blocks in stems.items()]).reshape(-1, 2)
+    return np.asarray(stereo[:, 0] + stereo[:, 1])
+
+
+class _BusPeaks:
+    """True peak and energy of each block of a sum that comes in chunks."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._before: Samples = np.zeros((2, 2 * _EDGE), dtype=np.float32)
+        self._peaks: list[Samples] = []
+        self._energy: list[Samples] = []
+
+    def add(self, total: Samples, loudest: Samples) -> None:
+        """Take the next chunk, shape (blocks, 2 BLOCK_FRAMES), and the peaks of its parts: those must not clip either, where
+        one is against another."""
+        self._energy.append(np.einsum("bf,bf->b", total, total) / BLOCK_FRAMES)
+        joined = np.concatenate([self._before, total.reshape(-1, 2).T], axis=1)
+        between = inter_sample_peaks(joined, self._threshold)
+        if self._peaks:  # the frames that had to wait for their neighbours
+            self._peaks[-1][-1] = max(self._peaks[-1][-1], between[_EDGE : 2 * _EDGE].max())
+        here = between[2 * _EDGE :]
+        here[-_EDGE:] = np.abs(joined[:, -_EDGE:]).max(axis=0)
+        self._peaks.append(np.maximum(here.reshape(-1, BLOCK_FRAMES).max(axis=1), loudest))
+        self._before = joined[:, -2 * _EDGE :]
+
+    def measure(self, meter: StemMeter) -> BusMeasure:
+        return BusMeasure(np.concatenate(self._peaks), np.concatenate(self._energy), meter.measure().k_powers())
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The gain of a chunk, shape (blocks, 2 BLOCK_FRAMES), and how many of its frames the song has."""
+
+    curve: Samples
+    kept: int
+
+
+def _finish(part: Callable[[int], Samples], write: Write, step: _Step) -> Frames24:
+    """A part's next chunk under the gain curve, rounded to 24 bits and written."""
+    blocks = part(step.curve.size // 2)
+    shaped = blocks * step.curve.reshape(blocks.shape)
+    exact: Frames24 = np.rint(shaped, out=shaped).astype(np.int32).reshape(-1, 2)[: step.kept]
+    write(exact)
+    return exact
+
+
+def _steps(bus: _Bus, gain: MasterGain) -> Iterator[_Step]:
+    start = 0
+    for length in bus.chunks():
+        curve = gain.over(start // BLOCK_FRAMES, length // BLOCK_FRAMES) * np.float32(FULL_SCALE)
+        yield _Step(curve, min(length, bus.frames - start))
+        start += length
+
+
+def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path | None) -> tuple[float, float]:
+    """Second pass: the curve over every part, and the parts' sum. Gives its loudness in LUFS and true peak in dBTP."""
+    loudness, peak = LoudnessMeter(SAMPLE_RATE, 2), TruePeakMeter(2)
+    with ExitStack() as stack:
+        tasks = {
+            name: partial(_finish, part, stack.enter_context(open_writer(outputs.get(name), bus.frames)))
+            for name, part in bus.parts(stack).items()
+        }
+        write_song = stack.enter_context(open_writer(song, bus.frames))
+        for done in _side_by_side(bus.pool, tasks, _steps(bus, gain)):
+            total = _added(list(done.values()))
+            write_song(total)
+            samples = np.ascontiguousarray(total.T) * np.float32(1.0 / FULL_SCALE)
+            loudness.add(samples)
+            peak.add(samples)
+    if bus.frames < _SHORTEST_FRAMES:
+        loudness.add(np.zeros((2, _SHORTEST_FRAMES - bus.frames), dtype=np.float32))
+    return loudness.integrated_lufs(), peak.true_peak_dbtp()
+
+
+def _side_by_side(
+    pool: Executor, tasks: Mapping[str, Callable[[Argument], Result]], steps: Iterable[Argument]
+) -> Iterator[dict[str, Result]]:
+    """All tasks' results for one step after the other; the next step is on its way while the caller uses this one's."""
+    pending: dict[str, Future[Result]] = {}
+    for step in steps:
+        done = {name: future.result() for name, future in pending.items()}
+        pending = {name: pool.submit(task, step) for name, task in tasks.items()}
+        if done:
+            yield done
+    yield {name: future.result() for name, future in pending.items()}

@@ -28,7 +28,9 @@ _DRUM_SUBSTITUTES = {
 
 _SUSTAIN, _SOSTENUTO, _SOFT = 64, 66, 67
 _SOUND_OFF, _RESET, _NOTES_OFF = 120, 121, 123
+_MODES = range(124, 128)
 _BANK_SELECT = (0, 32)
+_DATA, _DATA_FINE, _UNREGISTERED, _REGISTERED = 6, 38, (98, 99), (100, 101)
 
 
 class Message(NamedTuple):
@@ -53,7 +55,8 @@ def perform(tracks: Sequence[Track], turns: int, window: Window, fold_octaves: b
     """The messages of all tracks in playing order.
 
     Each track has `turns` channels of its own, one for each round robin of the instrument (one for all where the synthesiser
-    has too few): track t's turn r plays on channel t * turns + r. Controllers before the window are told at its start.
+    has too few): track t's turn r plays on channel t * turns + r. Controllers before the window are told at its start; at its
+    end all keys and pedals come up.
     """
     turns = turns_that_fit(len(tracks), turns)
     messages: list[Message] = []
@@ -84,6 +87,7 @@ class _Player:
         self._held: Counter[int] = Counter()  # folded octaves may hold one key more than once
         self._ringing: set[int] = set()  # keys that are up and sound by a pedal
         self._pedals: set[int] = set()
+        self._wheel = _Wheel()
 
     def play(self, events: Sequence[ScoreEvent], window: Window) -> Iterator[Message]:
         for event in events:
@@ -93,8 +97,15 @@ class _Player:
                     yield self._strike(frame, event)
             elif event.kind == "off":
                 yield from self._let_go(frame, event)
-            elif event.time_s < window.end_s:
+            elif event.time_s <= window.end_s:
                 yield from self._tell(frame, event)
+        if events and events[-1].time_s > window.end_s:
+            yield from self._lift_pedals(_grid_frame(window.end_s - window.start_s))
+
+    def _lift_pedals(self, frame: int) -> Iterator[Message]:
+        """Where the window cuts the score, what the pedals hold would sound on. (A score may end with a pedal down.)"""
+        for pedal in sorted(self._pedals & {_SUSTAIN, _SOSTENUTO}):
+            yield from self._tell(frame, ScoreEvent(0.0, "cc", pedal, 0))
 
     def _strike(self, frame: int, event: ScoreEvent) -> Message:
         key = self._key(event.number)
@@ -118,12 +129,17 @@ class _Player:
 
     def _tell(self, frame: int, event: ScoreEvent) -> Iterator[Message]:
         if event.kind == "cc":
+            if event.number in _MODES:
+                # Omni, mono and poly end all notes and else mean nothing to a track that has its channels for itself;
+                # FluidSynth would take mono as an order to shut the channels behind.
+                event = event._replace(number=_NOTES_OFF)
             self._follow(event.number, event.value)
             if event.number in _BANK_SELECT:  # the band has one sound a role
                 return
-        number = self._key(event.number) if event.kind == "key_pressure" else event.number
-        for turn in range(self._turns):
-            yield Message(frame, self._channel + turn, event.kind, number, event.value)
+        for told in self._wheel.answer(event):
+            number = self._key(told.number) if told.kind == "key_pressure" else told.number
+            for turn in range(self._turns):
+                yield Message(frame, self._channel + turn, told.kind, number, told.value)
 
     def _follow(self, controller: int, value: int) -> None:
         """Keep in mind which pedals are down and which keys sound."""
@@ -132,7 +148,7 @@ class _Player:
         elif controller == _RESET:
             self._pedals.clear()
         elif controller in (_SOUND_OFF, _NOTES_OFF):
-            self._ringing.update(self._held)
+            self._ringing.update(key for key, count in self._held.items() if count)
             self._held.clear()
         if controller == _SOUND_OFF or not self._pedals & {_SUSTAIN, _SOSTENUTO}:
             self._ringing.clear()
@@ -143,6 +159,50 @@ class _Player:
         if self._fold:
             key += 12 * max(0, -(-(self._spec.lo_key - key) // 12)) - 12 * max(0, -(-(key - self._spec.hi_key) // 12))
         return key
+
+
+class _Wheel:
+    """The pitch wheel of a track, and its range in semitones (registered parameter 0).
+
+    SoundFont 2's wheel reaches 127/128 of its range (2.04, 8.4.10): of twelve semitones ten cents are missing. So a range that
+    a score asks for is set one semitone wider, and the wheel is turned less.
+    """
+
+    def __init__(self) -> None:
+        self._parameter = dict.fromkeys(_REGISTERED, 127)
+        self._semitones, self._cents, self._bend = 2, 0, 0
+        self._wide: int | None = None  # the range that was set; None as long as the score sets none
+
+    def answer(self, event: ScoreEvent) -> list[ScoreEvent]:
+        """What the synthesiser is told instead of an event of the score."""
+        if event.kind == "bend":
+            self._bend = event.value
+            return [self._turned(event)]
+        if event.kind == "cc":
+            return self._follow(event)
+        return [event]
+
+    def _follow(self, event: ScoreEvent) -> list[ScoreEvent]:
+        if event.number in _REGISTERED:
+            self._parameter[event.number] = event.value
+        elif event.number in _UNREGISTERED or event.number == _RESET:
+            self._parameter = dict.fromkeys(_REGISTERED, 127)
+            self._bend = 0 if event.number == _RESET else self._bend
+        elif event.number in (_DATA, _DATA_FINE) and not any(self._parameter.values()):
+            if event.number == _DATA:
+                self._semitones = event.value
+            else:
+                self._cents = min(event.value, 99)
+            self._wide = min(127, self._semitones + 1)
+            wider = event._replace(number=_DATA, value=self._wide)
+            return [wider, self._turned(ScoreEvent(event.time_s, "bend", 0, self._bend))]
+        return [event]
+
+    def _turned(self, event: ScoreEvent) -> ScoreEvent:
+        if self._wide is None:
+            return event
+        value = round(event.value * (self._semitones + 0.01 * self._cents) / self._wide * 128 / 127)
+        return event._replace(value=max(-8192, min(8191, value)))
 
 
 def _grid_frame(time_s: float) -> int:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from core.audio import SAMPLE_RATE
-from core.errors import InstrumentError
-from core.manifest import atomic_folder, sha256_file
-from phase2_music.instruments.sets import read_band
-from phase2_music.rendering.mixing import MixOptions, mix_stems
+from core.errors import DocumentError, InstrumentError
+from core.manifest import atomic_folder, sha256_file, sha256_json
+from phase2_music.instruments.sets import read_band, role_soundfont
+from phase2_music.rendering.encoding import RAW_SUFFIX, stem_suffix
+from phase2_music.rendering.metering import StemMeasure
+from phase2_music.rendering.mixing import Mix, MixOptions, mix_stems
 from phase2_music.rendering.performance import Window, perform, turns_that_fit
 from phase2_music.rendering.score import Score
 from phase2_music.rendering.stem_cache import StemCache
-from phase2_music.rendering.synth import StemRequest, render_stems
+from phase2_music.rendering.synth import StemRequest, library_version, render_stems
 from schemas.document import Role
-from schemas.song import ScoreRecord, ScoreTrack, Song, Stem
+from schemas.song import Reverb, ScoreRecord, ScoreTrack, Song, Stem
+
+DOCUMENT = "song.json"
+_SONG_VERSION = 1  # raised when the same score, band and options come to sound otherwise
 
 
 @dataclass(frozen=True)
 class Band:
-    """The instruments of a run: each role's SF2, its number of round robins, and where its source stands (-1..1)."""
+    """The instruments of a run: each role's SF2, its number of round robins, where its source stands in the picture (-1..1),
+    and how open the scene is (0..1).
+    """
 
     sf2: dict[Role, Path]
     turns: dict[Role, int]
     pan: dict[Role, float]
+    openness: float
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,8 @@ class RenderOptions:
     mix: MixOptions = field(default_factory=MixOptions)
 
 
-def find_band(folder: Path) -> Band:
-    """The instruments in a folder laid out as a run's instruments/.
+def find_band(folder: Path, kept: Path | None = None) -> Band:
+    """The instruments in a folder laid out as a run's instruments/; an SF2 that is not there is made in `kept`.
 
     Raises:
         InstrumentError: the folder is missing or holds no instrument.
@@ -51,14 +61,17 @@ def find_band(folder: Path) -> Band:
     """
     found = read_band(folder)
     return Band(
-        sf2={role: folder / role / f"{role}.sf2" for role in found},
+        sf2={role: role_soundfont(folder / role, each, kept) for role, each in found.items()},
         turns={role: max(zone.seq_position for zone in each.zones) for role, each in found.items()},
         pan={role: each.pan for role, each in found.items()},
+        openness=sum(each.openness for each in found.values()) / len(found),
     )
 
 
 def render_song(score: Score, band: Band, out: Path, options: RenderOptions, cache: StemCache | None = None) -> Song:
-    """Play a score with a band and write `song.wav`, `stems/<role>.wav` and `song.json` into `out`, all or nothing.
+    """Play a score with a band: `song.wav` (or as `options.mix` says), `stems/<role>.wav`, `stems/reverb.wav` and `song.json`.
+
+    All or nothing of it is written into `out`. A song that is there already and was made of the same stays as it is.
 
     Raises:
         InstrumentError: a role of the score has no instrument, or an SF2 cannot be loaded.
@@ -66,38 +79,106 @@ def render_song(score: Score, band: Band, out: Path, options: RenderOptions, cac
         OutputError: `out` cannot be written to.
     """
     began = time.perf_counter()
+    instruments = {role: sha256_file(band.sf2[role]) for role in score.roles if role in band.sf2}
+    key = _song_key(score, band, instruments, options)
+    done = _same_song(out, key)
+    if done is not None:
+        return done
     with atomic_folder(out) as folder:
-        stems = {role: folder / "stems" / f"{role}.wav" for role in score.roles}
         (folder / "stems").mkdir()
-        instruments = {role: sha256_file(band.sf2[role]) for role in score.roles if role in band.sf2}
-        raw = raw_stems(score, band, instruments, options, folder, cache)
-        mix = mix_stems(raw, band.pan, stems, folder / "song.wav", options.mix)
+        raw, measures = raw_stems(score, band, instruments, options, folder, cache)
+        mix_options = replace(options.mix, openness=band.openness)
+        files = _Files.of(folder, score.roles, mix_options)
+        mix = mix_stems(raw, band.pan, files.stems, files.song, mix_options, files.reverb, measures)
         for path in raw.values():
             if path.is_relative_to(folder):
                 path.unlink()
-        duration_s = mix.frames / SAMPLE_RATE
-        song = Song(
-            score=_score_record(score),
-            sample_rate=SAMPLE_RATE,
-            duration_s=duration_s,
-            loudness_lufs=round(mix.loudness_lufs, 2),
-            true_peak_dbtp=round(mix.true_peak_dbtp, 2),
-            stems=[
-                Stem(
-                    role=role,
-                    file=f"stems/{role}.wav",
-                    sha256=sha256_file(path),
-                    pan=mix.levels[role].pan,
-                    gain_db=mix.levels[role].gain_db,
-                )
-                for role, path in stems.items()
-            ],
-            instruments=instruments,
-            preview_s=options.preview_s,
-            rtf=round((time.perf_counter() - began) / duration_s, 4),
-        )
-        song.write(folder / "song.json")
+        song = _document(score, options, mix, files.hashed(folder), instruments, key, began)
+        song.write(folder / DOCUMENT)
     return song
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where the parts of a song go."""
+
+    song: Path
+    stems: dict[Role, Path]
+    reverb: Path
+
+    @classmethod
+    def of(cls, folder: Path, roles: Sequence[Role], options: MixOptions) -> _Files:
+        suffix = stem_suffix(options.file_format)
+        stems = {role: folder / "stems" / f"{role}{suffix}" for role in roles}
+        return cls(folder / f"song.{options.file_format}", stems, folder / "stems" / f"reverb{suffix}")
+
+    def hashed(self, folder: Path) -> dict[str, tuple[str, str]]:
+        """Of each part that was written, by "song", "reverb" or role: its path in the folder and its SHA-256."""
+        parts: list[tuple[str, Path]] = [("song", self.song), ("reverb", self.reverb), *self.stems.items()]
+        present = {name: path for name, path in parts if path.is_file()}
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            hashes = list(pool.map(sha256_file, present.values()))
+        paths = (path.relative_to(folder).as_posix() for path in present.values())
+        return dict(zip(present, zip(paths, hashes, strict=True), strict=True))
+
+
+def _song_key(score: Score, band: Band, instruments: Mapping[Role, str], options: RenderOptions) -> str:
+    """Hash of all that a song depends on."""
+    roles = [track.role for track in score.tracks]
+    pans = {role: band.pan[role] for role in instruments}
+    choices = [asdict(options), band.openness, library_version()]
+    return sha256_json([_SONG_VERSION, score.sha256, roles, dict(instruments), pans, *choices])
+
+
+def _same_song(folder: Path, key: str) -> Song | None:
+    """The song in a folder if it has this key and all its files are as they were written."""
+    try:
+        song = Song.read(folder / DOCUMENT)
+    except (DocumentError, OSError):
+        return None
+    files = [(song.file, song.sha256), *((stem.file, stem.sha256) for stem in song.stems)]
+    files += [(song.reverb.file, song.reverb.sha256)] if song.reverb else []
+    whole = all(not file or ((folder / file).is_file() and sha256_file(folder / file) == sha) for file, sha in files)
+    return song if song.key == key and whole else None
+
+
+def _document(
+    score: Score,
+    options: RenderOptions,
+    mix: Mix,
+    files: Mapping[str, tuple[str, str]],
+    instruments: dict[Role, str],
+    key: str,
+    began: float,
+) -> Song:
+    duration_s = mix.frames / SAMPLE_RATE
+    file, sha256 = files.get("song", (None, None))
+    reverb = files.get("reverb")
+    return Song(
+        score=_score_record(score),
+        file=file,
+        sha256=sha256,
+        sample_rate=SAMPLE_RATE,
+        duration_s=duration_s,
+        loudness_lufs=round(mix.loudness_lufs, 2),
+        true_peak_dbtp=round(mix.true_peak_dbtp, 2),
+        stems=[
+            Stem(role=role, file=files[role][0], sha256=files[role][1], pan=level.pan, gain_db=level.gain_db)
+            for role, level in mix.levels.items()
+        ],
+        reverb=Reverb(file=reverb[0], sha256=reverb[1], room_s=mix.room_s) if reverb and mix.room_s else None,
+        instruments=dict(instruments),
+        options=_choices(options),
+        key=key,
+        preview_s=options.preview_s,
+        rtf=round((time.perf_counter() - began) / duration_s, 4),
+        warnings=list(mix.warnings),
+    )
+
+
+def _choices(options: RenderOptions) -> dict[str, bool | int | float | str | None]:
+    """The options as one flat table."""
+    return {**asdict(options.mix), "fold_octaves": options.fold_octaves}
 
 
 def _window(score: Score, options: RenderOptions) -> Window:
@@ -114,10 +195,11 @@ def raw_stems(
     options: RenderOptions,
     scratch: Path,
     cache: StemCache | None = None,
-) -> dict[Role, Path]:
-    """A raw stem (32-bit float) for each role of the score, in `cache` or `scratch`; only what the cache lacks is rendered.
+) -> tuple[dict[Role, Path], dict[Role, StemMeasure]]:
+    """A raw stem for each role of the score, in `cache` or `scratch`; only what the cache lacks is rendered.
 
-    `instruments` are the SHA-256 of the band's SF2 files.
+    Gives their paths, and what was measured of those that were rendered. `instruments` are the SHA-256 of the band's SF2
+    files.
 
     Raises:
         InstrumentError: a role of the score has no instrument, or an SF2 cannot be loaded.
@@ -125,14 +207,13 @@ def raw_stems(
     """
     requests = [_request(score, role, band, options, scratch) for role in score.roles]
     if cache is None or not cache.usable():
-        render_stems(requests)
-        return {request.role: request.out for request in requests}
+        return {request.role: request.out for request in requests}, render_stems(requests)
     keys = {request.role: request.key(instruments[request.role]) for request in requests}
     found = {role: path for role, key in keys.items() if (path := cache.find(key))}
-    render_stems([replace(r, out=cache.place(keys[r.role])) for r in requests if r.role not in found])
+    measures = render_stems([replace(r, out=cache.place(keys[r.role])) for r in requests if r.role not in found])
     found |= {role: cache.keep(key) for role, key in keys.items() if role not in found}
     cache.tidy(list(found.values()))
-    return found
+    return found, measures
 
 
 def _request(score: Score, role: Role, band: Band, options: RenderOptions, folder: Path) -> StemRequest:
@@ -141,11 +222,19 @@ def _request(score: Score, role: Role, band: Band, options: RenderOptions, folde
     tracks = [track for track in score.tracks if track.role == role]
     turns = turns_that_fit(len(tracks), band.turns[role])
     messages = perform(tracks, turns, _window(score, options), options.fold_octaves)
-    return StemRequest(role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}.raw.wav")
+    return StemRequest(role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}{RAW_SUFFIX}")
 
 
 def _score_record(score: Score) -> ScoreRecord:
     tracks = [
-        ScoreTrack(name=t.name, program=t.program, is_drum=t.is_drum, role=t.role, notes=t.notes) for t in score.tracks
+        ScoreTrack(
+            number=track.number,
+            name=track.name,
+            program=track.program,
+            is_drum=track.is_drum,
+            role=track.role,
+            notes=track.notes,
+        )
+        for track in score.tracks
     ]
     return ScoreRecord(file=score.path.name, sha256=score.sha256, duration_s=round(score.duration_s, 3), tracks=tracks)

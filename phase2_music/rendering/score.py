@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
@@ -16,13 +16,13 @@ from typing import NamedTuple, TypeVar
 
 from core.errors import ScoreError, UsageError
 from core.manifest import sha256_bytes
-from phase2_music.rendering.smf import DEFAULT_METRE, Clock, MidiFile, MidiMessage, MidiTrack, parse_midi
+from phase2_music.rendering.smf import DEFAULT_METRE, MAX_MESSAGES, Clock, MidiFile, MidiMessage, MidiTrack, parse_midi
 from schemas.document import ROLES, Role
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_NOTES = 300_000
 MAX_TRACKS = 200
-MAX_EVENTS = 3_000_000
+MAX_EVENTS = 1_000_000
 MAX_DURATION_S = 4 * 3600.0
 
 # General MIDI programs -> roles, by family and register: first program of each stretch, the role that plays it, and the one
@@ -58,8 +58,9 @@ _DRUM_BANKS = (120, 126, 127)  # bank select MSB of General MIDI 2 and XG for rh
 _MELODIC_BANK = 121  # General MIDI 2's, on the drum channel too
 
 _SHORTEST_NOTE_S = 0.005
+_LONGEST_RING_S = 12.0  # what a pedal adds to a song behind its last note
 _OFF, _ON, _KEY_PRESSURE, _CONTROLLER, _PROGRAM, _PRESSURE, _BEND = 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0
-_BANK_MSB, _VOLUME, _EXPRESSION = 0, 7, 11
+_BANK_MSB, _VOLUME, _EXPRESSION, _SUSTAIN, _SOSTENUTO, _RESET = 0, 7, 11, 64, 66, 121
 
 _Value = TypeVar("_Value")
 
@@ -81,7 +82,8 @@ class ScoreEvent(NamedTuple):
 class Track:
     """One instrument of the score: what one track of the file plays with one program on one channel.
 
-    Its events are sorted by time; at one time notes end before others begin. Its channel's controllers are among them.
+    Its events are sorted by time; at one time they keep the file's order, but a key ends before it is struck again. Its
+    channel's controllers are among them.
     `volume_db` is the mean level that the file's volume and expression controllers give its notes.
     """
 
@@ -101,7 +103,8 @@ class Track:
 class Score:
     """A score as it will be played: times in seconds from its beginning.
 
-    `tempo_bpm` (quarter notes a minute) and `metre` are those that hold for the longest time.
+    `tempo_bpm` (quarter notes a minute) and `metre` are those that hold for the longest time. `duration_s` is when the last
+    note ends or the pedal that holds it comes up.
     """
 
     path: Path
@@ -143,8 +146,9 @@ def read_score(path: Path) -> Score:
         parts = _Reader(midi).parts()
         if not parts:
             raise ScoreError("holds no notes: choose another MIDI file")
+        _check_size(parts)
         duration = max(part.end_s for part in parts)
-        _check(parts, duration)
+        _check_duration(duration)
     except ScoreError as error:
         raise ScoreError(f"{path}: {error}") from error
     tracks = tuple(part.track(number) for number, part in enumerate(parts, 1))
@@ -166,13 +170,8 @@ def _read(path: Path) -> bytes:
         raise ScoreError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
 
 
-def _check(parts: Sequence[_Part], duration_s: float) -> None:
+def _check_size(parts: Sequence[_Part]) -> None:
     events = sum(len(part.notes) * 2 + len(part.channel.events) for part in parts)
-    if duration_s > MAX_DURATION_S:
-        raise ScoreError(
-            f"its last note ends after {duration_s / 3600:.1f} hours, photone plays {MAX_DURATION_S / 3600:.0f}: "
-            "shorten the score"
-        )
     if len(parts) > MAX_TRACKS or events > MAX_EVENTS:
         raise ScoreError(
             f"{len(parts)} instruments with {events} events are more than photone plays "
@@ -180,28 +179,84 @@ def _check(parts: Sequence[_Part], duration_s: float) -> None:
         )
 
 
+def _check_duration(duration_s: float) -> None:
+    if duration_s > MAX_DURATION_S:
+        raise ScoreError(
+            f"its last note ends after {duration_s / 3600:.1f} hours, photone plays {MAX_DURATION_S / 3600:.0f}: "
+            "shorten the score"
+        )
+
+
 @dataclass
 class _Channel:
-    """What a channel has been told so far, and all that it is told."""
+    """What a channel has been told so far, and all that it is told: (tick, order in the file, kind, number, value)."""
 
     is_drum: bool
-    program: int = 0
     volume: int = 100
     expression: int = 127
-    events: list[tuple[int, str, int, int]] = field(default_factory=list)
+    events: list[tuple[int, int, str, int, int]] = field(default_factory=list)
 
     def level_db(self) -> float:
         # General MIDI 1, Developer Guidelines: volume and expression act as 40 log10(value / 127).
         return 40.0 * math.log10(max(1, self.volume) * max(1, self.expression) / 127**2)
 
+    def pedals_up(self, tick: int, order: int) -> int:
+        """When the pedals that are down behind a tick and an order come up: the tick itself for none, or for never."""
+        down: set[int] = set()
+        for at, place, kind, number, value in self.events:
+            late = (at, place) > (tick, order)
+            if late and not down:
+                break
+            if kind == "cc" and number in (_SUSTAIN, _SOSTENUTO):
+                (down.add if value >= 64 else down.discard)(number)
+            elif kind == "cc" and number == _RESET:
+                down.clear()
+            if late and not down:
+                return at
+        return tick
+
+
+class _Programs:
+    """Which program plays a track's notes on a channel: the channel's, whichever track told it.
+
+    Only where several tracks play on one channel, each keeps the program that it told itself: so do files with more
+    instruments than channels mean it.
+    """
+
+    def __init__(self, players: set[tuple[int, int, int]]) -> None:
+        self._players = players  # (track, port, channel)
+        self._told: dict[tuple[int, int], int] = {}
+        self._told_all: dict[
+            tuple[int, int], tuple[int, int]
+        ] = {}  # by tracks that do not play there: (order, program)
+        self._told_own: dict[tuple[int, int, int], tuple[int, int]] = {}
+
+    def tell(self, index: int, order: int, message: MidiMessage) -> None:
+        """Take a program that a track tells a channel."""
+        where = (message.port, message.channel)
+        self._told[where] = message.data1
+        if (index, *where) in self._players:
+            self._told_own[index, *where] = (order, message.data1)
+        else:
+            self._told_all[where] = (order, message.data1)
+
+    def of(self, index: int, message: MidiMessage) -> int:
+        """The program of a note that a track begins now."""
+        where = (message.port, message.channel)
+        own = self._told_own.get((index, *where))
+        if own is None:
+            return self._told.get(where, 0)
+        return max(own, self._told_all.get(where, own))[1]
+
 
 class _Note:
-    """A note that sounds: its start and end in ticks."""
+    """A note that sounds: its start and end in ticks, and their places in the order of the file's messages."""
 
-    __slots__ = ("end", "key", "level_db", "start", "velocity")
+    __slots__ = ("end", "end_order", "key", "level_db", "order", "start", "velocity")
 
-    def __init__(self, start: int, key: int, velocity: int, level_db: float) -> None:
-        self.start, self.end, self.key, self.velocity, self.level_db = start, -1, key, velocity, level_db
+    def __init__(self, start: int, order: int, key: int, velocity: int, level_db: float) -> None:
+        self.start, self.order, self.key, self.velocity, self.level_db = start, order, key, velocity, level_db
+        self.end, self.end_order = -1, order
 
 
 @dataclass
@@ -217,7 +272,14 @@ class _Part:
 
     @property
     def end_s(self) -> float:
-        return self.clock.seconds_at(max(note.end for note in self.notes))
+        """When the last note ends, or the pedal that holds it comes up."""
+        tick, order = max((note.end, note.end_order) for note in self.notes)
+        last_start = max(note.start for note in self.notes)
+        end_s = max(self.clock.seconds_at(tick), self.clock.seconds_at(last_start) + _SHORTEST_NOTE_S)
+        if self.is_drum:
+            return end_s
+        up_s = self.clock.seconds_at(self.channel.pedals_up(tick, order))
+        return max(end_s, min(up_s, end_s + _LONGEST_RING_S))
 
     def track(self, number: int) -> Track:
         keys = [note.key for note in self.notes]
@@ -235,27 +297,35 @@ class _Part:
         )
 
     def _events(self) -> Iterator[ScoreEvent]:
-        """Notes and controllers in playing order: at one time what ends, then controllers, then what begins."""
-        played = list(_played(self.notes, self.clock))
+        """Notes and controllers in playing order, which at one time is the file's."""
         at = self.clock.seconds_at
-        ends = ((0, ScoreEvent(end_s, "off", note.key, 0)) for note, _, end_s in played)
-        told = ((1, ScoreEvent(at(tick), kind, number, value)) for tick, kind, number, value in self.channel.events)
-        starts = ((2, ScoreEvent(start_s, "on", note.key, note.velocity)) for note, start_s, _ in played)
-        ordered = sorted(chain(ends, told, starts), key=lambda item: (item[1].time_s, item[0]))
+        played = chain.from_iterable(_played(self.notes, self.clock))
+        told = ((o, ScoreEvent(at(tick), kind, number, value)) for tick, o, kind, number, value in self.channel.events)
+        ordered = sorted(chain(played, told), key=lambda item: (item[1].time_s, item[0]))
         return (event for _, event in ordered)
 
 
-def _played(notes: Sequence[_Note], clock: Clock) -> Iterator[tuple[_Note, float, float]]:
-    """Each note with its start and end in seconds; a key that is struck again while it sounds ends there, as on a piano."""
+_Ordered = tuple[float, ScoreEvent]
+
+
+def _played(notes: Sequence[_Note], clock: Clock) -> Iterator[tuple[_Ordered, _Ordered]]:
+    """The start and end of each note; a key that is struck again while it sounds ends there, as on a piano."""
     by_key: dict[int, list[_Note]] = defaultdict(list)
     for note in notes:
         by_key[note.key].append(note)
     for struck in by_key.values():
-        starts = [clock.seconds_at(note.start) for note in struck]
-        for note, start_s, next_s in zip(struck, starts, [*starts[1:], math.inf], strict=True):
+        starts = [(clock.seconds_at(note.start), float(note.order)) for note in struck]
+        for note, (start_s, order), (next_s, next_order) in zip(
+            struck, starts, [*starts[1:], (math.inf, math.inf)], strict=True
+        ):
             if next_s > start_s:  # of notes on one key at one time the last one counts
                 end_s = max(clock.seconds_at(note.end), start_s + _SHORTEST_NOTE_S)
-                yield note, start_s, min(end_s, next_s)
+                # Careless exporters write the end of a key behind its next beginning.
+                end_order = min(note.end_order, next_order - 0.5) if end_s >= next_s else note.end_order
+                yield (
+                    (order, ScoreEvent(start_s, "on", note.key, note.velocity)),
+                    (end_order, ScoreEvent(min(end_s, next_s), "off", note.key, 0)),
+                )
 
 
 class _Reader:
@@ -268,73 +338,78 @@ class _Reader:
         self._midi = midi
         self._channels: dict[tuple[int, int], _Channel] = {}
         self._parts: dict[tuple[int, int, int, int, bool], _Part] = {}
-        self._sounding: dict[tuple[int, int, int, int], list[_Note]] = defaultdict(list)
-        self._paired = _paired_keys(midi.tracks)
+        self._sounding: dict[tuple[int, int, int, int], deque[_Note]] = defaultdict(deque)
+        balance = _balance(midi.tracks)
+        self._paired = {key for key, count in balance.items() if not count}
+        self._programs = _Programs({key[:3] for key in balance})
         self._notes = 0
 
     def parts(self) -> list[_Part]:
         """The parts in the order of the file's tracks, each with its notes in the order of their starts."""
         numbered = (_numbered(index, track.messages) for index, track in enumerate(self._midi.tracks))
-        for _, index, message in merge(*numbered, key=itemgetter(0, 1)):
-            self._take(index, message)
+        for order, (_, index, message) in enumerate(merge(*numbered, key=itemgetter(0, 1))):
+            self._take(index, order, message)
         for (index, *_), notes in self._sounding.items():
             for note in notes:  # a note that nobody ends lasts to the end of its track
-                note.end = max(note.start, self._midi.tracks[index].end_tick)
+                note.end, note.end_order = max(note.start, self._midi.tracks[index].end_tick), MAX_MESSAGES
         return [part for _, part in sorted(self._parts.items(), key=lambda item: item[0][0])]
 
-    def _take(self, index: int, message: MidiMessage) -> None:
+    def _take(self, index: int, order: int, message: MidiMessage) -> None:
         where = (message.port, message.channel)
         channel = self._channels.get(where)
         if channel is None:
             channel = self._channels[where] = _Channel(is_drum=message.channel == _DRUM_CHANNEL)
         if message.kind == _ON and message.data2:
-            self._begin(index, where, channel, message)
+            self._begin(index, order, channel, message)
         elif message.kind in (_ON, _OFF):
-            self._end(index, message)
+            self._end(index, order, message)
+        elif message.kind == _PROGRAM:
+            self._programs.tell(index, order, message)
         else:
-            _tell(channel, message)
+            _tell(channel, order, message)
 
-    def _begin(self, index: int, where: tuple[int, int], channel: _Channel, message: MidiMessage) -> None:
+    def _begin(self, index: int, order: int, channel: _Channel, message: MidiMessage) -> None:
         self._notes += 1
         if self._notes > MAX_NOTES:
             raise ScoreError(f"more than {MAX_NOTES} notes are more than photone plays: shorten the score")
-        key = (index, *where, channel.program, channel.is_drum)
+        program = self._programs.of(index, message)
+        key = (index, message.port, message.channel, program, channel.is_drum)
         part = self._parts.get(key)
         if part is None:
             name = self._midi.tracks[index].name
-            part = self._parts[key] = _Part(name, channel.program, channel, self._midi.clock, channel.is_drum)
-        note = _Note(message.tick, message.data1, message.data2, channel.level_db())
+            part = self._parts[key] = _Part(name, program, channel, self._midi.clock, channel.is_drum)
+        note = _Note(message.tick, order, message.data1, message.data2, channel.level_db())
         part.notes.append(note)
-        self._sounding[index, *where, message.data1].append(note)
+        self._sounding[index, message.port, message.channel, message.data1].append(note)
 
-    def _end(self, index: int, message: MidiMessage) -> None:
+    def _end(self, index: int, order: int, message: MidiMessage) -> None:
         key = (index, message.port, message.channel, message.data1)
         notes = self._sounding[key]
         # A key with an end for each beginning: the first to begin is the first to end, so overlapping notes keep their
         # lengths. Else one end silences all that began before, as a synthesiser does.
         count = 1 if key in self._paired else sum(note.start < message.tick for note in notes) or len(notes)
-        for note in notes[:count]:
-            note.end = message.tick
-        del notes[:count]
+        for _ in range(min(count, len(notes))):
+            note = notes.popleft()
+            note.end, note.end_order = message.tick, order
 
 
 def _numbered(index: int, messages: Sequence[MidiMessage]) -> Iterator[tuple[int, int, MidiMessage]]:
     return ((message.tick, index, message) for message in messages)
 
 
-def _paired_keys(tracks: Sequence[MidiTrack]) -> set[tuple[int, int, int, int]]:
-    """The keys (track, port, channel, key) that are let go as often as they are struck."""
+def _balance(tracks: Sequence[MidiTrack]) -> Counter[tuple[int, int, int, int]]:
+    """How many times more each key (track, port, channel, key) is struck than let go."""
     balance: Counter[tuple[int, int, int, int]] = Counter()
     for index, track in enumerate(tracks):
         for message in track.messages:
             if message.kind in (_ON, _OFF):
                 struck = message.kind == _ON and message.data2
                 balance[index, message.port, message.channel, message.data1] += 1 if struck else -1
-    return {key for key, count in balance.items() if not count}
+    return balance
 
 
-def _tell(channel: _Channel, message: MidiMessage) -> None:
-    """Take a controller, program, pressure or bend."""
+def _tell(channel: _Channel, order: int, message: MidiMessage) -> None:
+    """Take a controller, pressure or bend."""
     value, events = message.data2, channel.events
     if message.kind == _CONTROLLER:
         if message.data1 == _BANK_MSB:
@@ -343,15 +418,15 @@ def _tell(channel: _Channel, message: MidiMessage) -> None:
             channel.volume = value
         elif message.data1 == _EXPRESSION:
             channel.expression = value
-        events.append((message.tick, "cc", message.data1, value))
-    elif message.kind == _PROGRAM:
-        channel.program = message.data1
+        elif message.data1 == _RESET:
+            channel.expression = 127  # but not the volume (RP-015)
+        events.append((message.tick, order, "cc", message.data1, value))
     elif message.kind == _BEND:
-        events.append((message.tick, "bend", 0, (value << 7 | message.data1) - 8192))
+        events.append((message.tick, order, "bend", 0, (value << 7 | message.data1) - 8192))
     elif message.kind == _PRESSURE:
-        events.append((message.tick, "pressure", 0, message.data1))
+        events.append((message.tick, order, "pressure", 0, message.data1))
     elif message.kind == _KEY_PRESSURE:
-        events.append((message.tick, "key_pressure", message.data1, value))
+        events.append((message.tick, order, "key_pressure", message.data1, value))
 
 
 def map_roles(score: Score, wishes: Mapping[str, Role]) -> Score:

@@ -12,11 +12,15 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from core.errors import ScoreError
 
-MAX_MESSAGES = 1_500_000
-"""Channel messages, tempi and metres in one file; a million notes are refused long before their end."""
+MAX_MESSAGES = 700_000
+"""Channel messages, tempi and metres in one file: 300,000 notes and 100,000 controllers."""
+
+MAX_TRACKS = 65535
+"""Track chunks in one file: the header cannot count further."""
 
 DEFAULT_TEMPO = 500_000  # microseconds a quarter note: 120 bpm
 DEFAULT_METRE = (4, 4)
@@ -28,8 +32,7 @@ _NAME, _PORT, _END, _TEMPO, _METRE = 0x03, 0x21, 0x2F, 0x51, 0x58
 _FRAMES_PER_SECOND = {24: 24.0, 25: 25.0, 29: 30000 / 1001, 30: 30.0}
 
 
-@dataclass(frozen=True, slots=True)
-class MidiMessage:
+class MidiMessage(NamedTuple):
     """One channel message: `kind` is its status without the channel (0x80-0xE0), `channel` 0-15, `port` 0-255."""
 
     tick: int
@@ -81,14 +84,13 @@ def parse_midi(data: bytes) -> MidiFile:
     Raises:
         ScoreError: the bytes are not a whole Standard MIDI File, or hold more than a score does; the message names no file.
     """
-    if data[:4] == b"RIFF" and data[8:12] == b"RMID":  # a MIDI file inside a RIFF file (RP-029)
-        data = data[20:]
+    data = _unwrapped(data)
     if data[:4] != b"MThd" or len(data) < 14:
         raise ScoreError("not a MIDI file: it does not begin with MThd: export the score again")
     size, kind, _, division = struct.unpack(">IHHH", data[4:14])
     if kind > 2 or size < 6:
         raise ScoreError(f"not a MIDI file of format 0, 1 or 2 (it says {kind}): export the score again")
-    tracks = []
+    tracks: list[MidiTrack] = []
     budget = MAX_MESSAGES
     for number, body in enumerate(_track_chunks(data, 8 + size), 1):
         track = _read_track(body, number, budget)
@@ -97,6 +99,19 @@ def parse_midi(data: bytes) -> MidiFile:
     if kind == 2:
         tracks = _one_after_the_other(tracks)
     return MidiFile(kind, tuple(tracks), _clock(tracks, division))
+
+
+def _unwrapped(data: bytes) -> bytes:
+    """A MIDI file that stands in the data chunk of a RIFF file (RP-029), or the bytes as they are."""
+    if data[:4] != b"RIFF" or data[8:12] != b"RMID":
+        return data
+    position = 12
+    while position + 8 <= len(data):
+        tag, size = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
+        if tag == b"data":
+            return data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    return b""
 
 
 def _track_chunks(data: bytes, position: int) -> Iterator[memoryview]:
@@ -110,6 +125,10 @@ def _track_chunks(data: bytes, position: int) -> Iterator[memoryview]:
             if position + size > len(data):
                 raise ScoreError(
                     f"the file ends inside track {number} ({len(data) - position} of {size} bytes): export the score again"
+                )
+            if number > MAX_TRACKS:
+                raise ScoreError(
+                    f"more than {MAX_TRACKS} tracks are more than a MIDI file counts: export the score again"
                 )
             yield view[position : position + size]
             number += 1

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.manifest import TEMPORARY_PREFIX
+from core.manifest import TEMPORARY_PREFIX, translate_os_error
+from phase2_music.rendering.encoding import RAW_SUFFIX
 
 _ABANDONED_S = 24 * 3600.0
+_JUST_USED_S = 300.0  # another run may be reading it
 
 
 @dataclass(frozen=True)
 class StemCache:
     """A folder of raw stems by key (a hash of all that a stem depends on), at most `max_bytes` in all.
 
-    Stems that were not used for the longest time go first. The folder may be removed at any time; where it cannot be written
-    to, stems are rendered each time.
+    Stems that were not used for the longest time go first, those of the last five minutes never: other runs may be reading
+    them. The folder may be removed between runs; where it cannot be written to, stems are rendered each time. A stem's name
+    ends with its length in bytes, so that what a crash has cut short is not taken for whole.
     """
 
     folder: Path
@@ -27,12 +31,12 @@ class StemCache:
 
     def find(self, key: str) -> Path | None:
         """The stem of a key, or None. It counts as used now."""
-        path = self._path(key)
-        try:
-            os.utime(path)
-        except OSError:
-            return None
-        return path
+        for path in self.folder.glob(f"{key}-*{RAW_SUFFIX}"):
+            with suppress(OSError):
+                if path == self._path(key, path.stat().st_size):
+                    os.utime(path)
+                    return path
+        return None
 
     def usable(self) -> bool:
         """Whether stems can be kept here."""
@@ -41,28 +45,37 @@ class StemCache:
         return os.access(self.folder, os.W_OK)
 
     def place(self, key: str) -> Path:
-        """Where to write the stem of a key before it is kept."""
-        return self.folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{key}.wav"
+        """Where this thread writes the stem of a key before it is kept."""
+        return self.folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-{key}{RAW_SUFFIX}"
 
     def keep(self, key: str) -> Path:
-        """Take in the stem that was written to its place; gives where it is."""
-        return self.place(key).replace(self._path(key))
+        """Take in the stem that this thread wrote to its place; gives where it is.
+
+        Raises:
+            OutputError: the folder went away meanwhile.
+        """
+        written = self.place(key)
+        try:
+            return written.replace(self._path(key, written.stat().st_size))
+        except OSError as error:
+            raise translate_os_error(error, written) from error
 
     def tidy(self, in_use: Sequence[Path]) -> None:
         """Remove what was used least lately until the rest fits, and what stopped runs left; never what is in use."""
         with suppress(OSError):
             stems = sorted(
-                ((path, path.stat()) for path in self.folder.glob("*.wav")), key=lambda item: -item[1].st_mtime
+                ((path, path.stat()) for path in self.folder.glob(f"*{RAW_SUFFIX}")), key=lambda item: -item[1].st_mtime
             )
-            total = 0
+            total, now = 0, time.time()
             for path, status in stems:
                 if path.name.startswith(TEMPORARY_PREFIX):
-                    unwanted = time.time() - status.st_mtime > _ABANDONED_S
+                    unwanted = now - status.st_mtime > _ABANDONED_S
                 else:
                     total += status.st_size
-                    unwanted = total > self.max_bytes and path not in in_use
+                    idle = path not in in_use and now - status.st_mtime > _JUST_USED_S
+                    unwanted = total > self.max_bytes and idle
                 if unwanted:
                     path.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.wav"
+    def _path(self, key: str, size: int) -> Path:
+        return self.folder / f"{key}-{size}{RAW_SUFFIX}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
-from core.audio import SAMPLE_RATE, Samples, sound_file_errors
+from core.audio import SAMPLE_RATE, Samples
 from core.errors import EngineError, InstrumentError
 from core.manifest import sha256_bytes, sha256_json
 from phase2_music.instruments.roles import ROLE_SPECS
+from phase2_music.rendering.metering import StemMeasure, StemMeter
 from phase2_music.rendering.performance import GRID_FRAMES, Message
 from schemas.document import Role
 
@@ -31,6 +32,10 @@ _GAIN = 0.5
 _INTERPOLATION_7TH_ORDER = 7
 _BLOCK_FRAMES = 256 * GRID_FRAMES
 _TAIL_FRAMES = 32 * GRID_FRAMES
+
+# The first synthesiser of a process fills FluidSynth's tables and does not make others wait: a second one that is made
+# meanwhile may find no modulators there and play at another level.
+_MAKING = threading.Lock()
 
 # FluidSynth's functions that pyfluidsynth leaves out, with their arguments.
 _MISSING_FUNCTIONS = {
@@ -61,8 +66,10 @@ class StemRequest:
         return sha256_json([_STEM_VERSION, *settings, *part])
 
 
-def render_stems(requests: Sequence[StemRequest]) -> None:
+def render_stems(requests: Sequence[StemRequest]) -> dict[Role, StemMeasure]:
     """Render raw stems (32-bit float, stereo, 44.1 kHz), side by side on the cores; notes ring out behind the window.
+
+    Gives what was measured of each on the way.
 
     Raises:
         InstrumentError: an SF2 cannot be loaded.
@@ -72,23 +79,23 @@ def render_stems(requests: Sequence[StemRequest]) -> None:
     # ctypes lets go of the interpreter while FluidSynth computes, so threads use both cores; the longest part goes first.
     ordered = sorted(requests, key=lambda request: -len(request.messages))
     with ThreadPoolExecutor(max_workers=max(1, min(len(requests), os.cpu_count() or 1))) as pool:
-        list(pool.map(render_stem, ordered))
+        measures = list(pool.map(render_stem, ordered))
+    return {request.role: measure for request, measure in zip(ordered, measures, strict=True)}
 
 
-def render_stem(request: StemRequest) -> None:
-    """Render one role's part to a file.
+def render_stem(request: StemRequest) -> StemMeasure:
+    """Render one role's part to a file, and measure it.
 
     Raises:
         InstrumentError: its SF2 cannot be loaded.
         EngineError: libfluidsynth is not installed.
     """
-    with (
-        _synth(request.sf2, request.role, request.tracks, request.turns) as synth,
-        sound_file_errors(),
-        soundfile.SoundFile(request.out, "w", SAMPLE_RATE, 2, "FLOAT", format="RF64") as file,
-    ):
+    meter = StemMeter()
+    with _synth(request.sf2, request.role, request.tracks, request.turns) as synth, request.out.open("wb") as file:
         for block in _play(synth, request.messages):
-            file.write(block)
+            file.write(block.data)
+            meter.add(block)
+    return meter.measure()
 
 
 def _play(synth: Any, messages: Sequence[Message]) -> Iterator[Samples]:
@@ -179,7 +186,6 @@ def library_version() -> str:
 @contextmanager
 def _synth(sf2: Path, role: Role, tracks: int, turns: int) -> Iterator[Any]:
     """A synthesiser whose channel t * turns + r plays round robin r of the instrument."""
-    library = _library()
     settings = {
         "synth.reverb.active": 0,
         "synth.chorus.active": 0,
@@ -189,14 +195,18 @@ def _synth(sf2: Path, role: Role, tracks: int, turns: int) -> Iterator[Any]:
         "synth.lock-memory": 0,
     }
     channels = -(-tracks * turns // 16) * 16  # FluidSynth has them by sixteens
-    synth = library.Synth(gain=_GAIN, samplerate=float(SAMPLE_RATE), channels=channels, **settings)
+    with _MAKING:
+        library = _library()
+        synth = library.Synth(gain=_GAIN, samplerate=float(SAMPLE_RATE), channels=channels, **settings)
     try:
         library.fluid_synth_set_interp_method(synth.synth, -1, _INTERPOLATION_7TH_ORDER)
         font = synth.sfload(str(sf2)) if _is_sf2(sf2) else -1
         if font < 0:
             raise InstrumentError(f"{sf2}: not an SF2 that FluidSynth loads: build the instrument again")
         for channel in range(tracks * turns):
-            synth.program_select(channel, font, *ROLE_SPECS[role].preset(channel % turns + 1))
+            bank, program = ROLE_SPECS[role].preset(channel % turns + 1)
+            if synth.program_select(channel, font, bank, program) != 0:
+                raise InstrumentError(f"{sf2}: has no preset {program} in bank {bank}: build the instrument again")
         yield synth
     finally:
         synth.delete()

@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import DiskFullError, EngineError, OutputError, PictureError, ScoreError, UsageError
 from flows.batch import list_pictures, make_batch, run_folders
+from flows.songs import SongOptions
 from flows.stages import MakeOptions
 
 
@@ -27,7 +28,7 @@ class Maker:
         report("scene")
         if options.picture.name in self.errors:
             raise self.errors[options.picture.name]
-        return SimpleNamespace(song_folder=options.out / "songs" / options.score)
+        return SimpleNamespace(song_path=options.out / "songs" / options.song.score / "song.wav")
 
 
 @pytest.fixture
@@ -47,18 +48,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_picture_gets_a_run_in_order(folder: Path, maker: Maker, tmp_path: Path) -> None:
-    results = make_batch(folder, tmp_path / "out", "canon", seed=3, timbre="none")
+    results = make_batch(folder, tmp_path / "out", SongOptions(), seed=3, timbre="none")
     assert [result.picture.name for result in results] == ["a.jpg", "b.png", "c.JPEG"]
     assert [result.song for result in results] == [tmp_path / "out" / n / "songs" / "canon" / "song.wav" for n in "abc"]
     assert [result.error for result in results] == [None] * 3
-    assert {(o.seed, o.timbre, o.score) for o in maker.asked} == {(3, "none", "canon")}
+    assert {(o.seed, o.timbre, o.song.score) for o in maker.asked} == {(3, "none", "canon")}
     assert [options.out for options in maker.asked] == [tmp_path / "out" / n for n in "abc"]
 
 
 @pytest.mark.parametrize("error", [PictureError("a.jpg: not a picture"), EngineError("busy"), DiskFullError("full")])
 def test_one_bad_picture_stops_nothing(folder: Path, maker: Maker, tmp_path: Path, error: Exception) -> None:
     maker.errors["a.jpg"] = error
-    results = make_batch(folder, tmp_path / "out", "canon")
+    results = make_batch(folder, tmp_path / "out", SongOptions())
     assert [result.error for result in results] == [str(error), None, None]
     assert [result.song is None for result in results] == [True, False, False]
     assert results[0].as_json() == {"picture": str(folder / "a.jpg"), "song": None, "error": str(error)}
@@ -67,7 +68,7 @@ def test_one_bad_picture_stops_nothing(folder: Path, maker: Maker, tmp_path: Pat
 
 def test_progress_names_the_picture(folder: Path, maker: Maker, tmp_path: Path) -> None:
     told: list[str] = []
-    make_batch(folder, tmp_path / "out", "canon", told.append)
+    make_batch(folder, tmp_path / "out", SongOptions(), told.append)
     assert told == ["a.jpg: scene", "b.png: scene", "c.JPEG: scene"]
 
 
@@ -87,9 +88,9 @@ def test_pictures_of_the_same_stem_get_runs_of_their_own() -> None:
 def test_a_folder_without_pictures_is_named(tmp_path: Path, maker: Maker) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PictureError, match=r"empty: holds no picture \(\.jpg, .*\): choose another folder"):
-        make_batch(tmp_path / "empty", tmp_path / "out", "canon")
+        make_batch(tmp_path / "empty", tmp_path / "out", SongOptions())
     with pytest.raises(PictureError, match="nowhere: no such folder: check the path"):
-        make_batch(tmp_path / "nowhere", tmp_path / "out", "canon")
+        make_batch(tmp_path / "nowhere", tmp_path / "out", SongOptions())
     assert not (tmp_path / "out").exists()
 
 
@@ -111,7 +112,7 @@ def test_what_is_wrong_for_all_is_said_once(
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        make_batch(folder, tmp_path / "out", score, **options)
+        make_batch(folder, tmp_path / "out", SongOptions(score), **options)
     assert maker.asked == []
     assert not (tmp_path / "out").exists()
 
@@ -119,5 +120,5 @@ def test_what_is_wrong_for_all_is_said_once(
 def test_an_output_that_is_a_file_is_said_before_any_work(folder: Path, maker: Maker, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(OutputError, match="out: is a file, not a folder"):
-        make_batch(folder, tmp_path / "out", "canon")
+        make_batch(folder, tmp_path / "out", SongOptions())
     assert maker.asked == []

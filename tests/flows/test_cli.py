@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.manifest import sha256_file
 from flows.demo import demo_picture
-from flows.stages import Made
+from flows.songs import Made
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -174,6 +174,63 @@ def test_instrument_and_render(tmp_path: Path, noise_band: Path) -> None:
     played = photone("render", noise_band, "--score", "ode-to-joy", "--out", tmp_path / "song", "--preview", "3")
     assert played.returncode == 0, played.stderr
     assert str(tmp_path / "song" / "song.wav") in played.stdout
+
+
+def test_a_song_as_it_was_asked_for(tmp_path: Path, noise_band: Path) -> None:
+    out = tmp_path / "song"
+    options = ("--preview", "4", "--map", "guitar=keyboard,4=guitar", "--format", "flac", "--dry", "--loudness", "-20")
+    played = photone("render", noise_band, "--score", "canon", "--out", out, *options)
+    assert played.returncode == 0, played.stderr
+    assert [line.rpartition(": ")[2] for line in played.stdout.splitlines()[:4]] == [
+        "keyboard",
+        "bass",
+        "keyboard",
+        "guitar",
+    ]
+    song = json.loads((out / "song.json").read_text())
+    assert song["loudness_lufs"] == pytest.approx(-20, abs=0.5)
+    assert song["reverb"] is None
+    assert [track["role"] for track in song["score"]["tracks"]] == ["keyboard", "bass", "keyboard", "guitar"]
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert files == {"song.flac", "song.json", *(f"stems/{role}.flac" for role in ("keyboard", "bass", "guitar"))}
+    # The same again is not rendered again; only stems, and the file of the song is gone.
+    before = (out / "song.flac").stat().st_mtime_ns
+    assert photone("render", noise_band, "--score", "canon", "--out", out, *options).returncode == 0
+    assert (out / "song.flac").stat().st_mtime_ns == before
+    stems = photone("render", noise_band, "--score", "canon", "--out", out, "--preview", "4", "--stems-only")
+    assert stems.returncode == 0, stems.stderr
+    assert stems.stdout.splitlines()[-1] == f"song: {out / 'stems'}"
+    assert not list(out.glob("song.[!j]*"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--map", "Lead=guitar", ("no track 'Lead'", "1 Keyboard", "4 Drums")),
+        ("--map", "Keyboard=flute", ("Keyboard=flute", "roles are keyboard, bass, guitar, drums")),
+        ("--loudness", "-3", ("--loudness", "range")),
+        ("--format", "aiff", ("--format", "mp3")),
+    ],
+)
+def test_a_wrong_wish_for_a_song_is_refused(
+    tmp_path: Path, noise_band: Path, option: str, value: str, words: tuple[str, ...]
+) -> None:
+    result = photone("render", noise_band, "--score", "canon", "--out", tmp_path / "song", option, value)
+    refused(result, 2, *words)
+    assert not (tmp_path / "song").exists()
+
+
+def test_only_the_roles_that_changed_are_rendered_again(tmp_path: Path, noise_band: Path) -> None:
+    cache = tmp_path / "cache" / "photone" / "stems"
+    arguments = ("render", noise_band, "--score", "canon", "--out", tmp_path / "song", "--preview", "3")
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert photone(*arguments, **environment).returncode == 0
+    first = {path.name: path.stat().st_ino for path in cache.iterdir()}
+    assert len(first) == 4
+    assert photone(*arguments, "--map", "Guitar=keyboard", **environment).returncode == 0
+    second = {path.name: path.stat().st_ino for path in cache.iterdir()}
+    assert len(second) == 5
+    assert first.items() < second.items()  # only the keyboard, which plays the guitar's part too, is new
 
 
 def test_standard_output_holds_nothing_of_the_libraries() -> None:

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import pretty_midi
 import pytest
 import soundfile
 
 from core.audio import SAMPLE_RATE, read_audio
 from flows.demo import demo_picture
-from flows.stages import Made, MakeOptions, make, swap
+from flows.evaluation.songs import chroma_correlation, melodic_mix
+from flows.songs import Made, SongOptions, swap
+from flows.stages import MakeOptions, make
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.instruments.roles import ROLE_SPECS
+from phase2_music.rendering.render import RenderOptions
 from phase2_music.rendering.synth import play_keys
 from phase2_music.scores import find_score
 from schemas.document import MELODIC_ROLES
+
+PREVIEW = SongOptions(render=RenderOptions(preview_s=1.0))
 
 
 @pytest.mark.parametrize("role", MELODIC_ROLES)
@@ -45,27 +49,12 @@ def test_pyin_agrees(demo_run: tuple[Path, Made]) -> None:
         assert abs(cents_between(float(np.nanmedian(f0)), key_to_hz(key))) < 25
 
 
-def chroma_correlation(stems: list[Path], score: Path, start_s: float = 10.0, length_s: float = 60.0) -> float:
-    """Mean correlation, over frames with notes, between the audio's CQT chroma and the score's own."""
-    parts = [librosa.load(p, sr=22050, offset=start_s, duration=length_s)[0] for p in stems]
-    heard = librosa.feature.chroma_cqt(y=np.sum(parts, axis=0), sr=22050, n_octaves=6)
-    heard = heard - heard.min(axis=0)
-    midi = pretty_midi.PrettyMIDI(str(score))
-    midi.instruments = [instrument for instrument in midi.instruments if not instrument.is_drum]
-    written = midi.get_chroma(times=start_s + librosa.times_like(heard, sr=22050))
-    columns = [
-        np.corrcoef(a, b)[0, 1]
-        for a, b in zip(heard.T, written.T, strict=False)
-        if b.any() and a.std() > 0 and b.std() > 0
-    ]
-    return float(np.mean(columns))
-
-
 def test_the_song_follows_its_score(demo_run: tuple[Path, Made]) -> None:
     folder = demo_run[0] / "songs" / "greensleeves" / "stems"
     stems = [folder / f"{role}.wav" for role in MELODIC_ROLES]
-    right = chroma_correlation(stems, find_score("greensleeves"))
-    wrong = chroma_correlation(stems, find_score("mountain-king"))
+    mix = melodic_mix(stems)
+    right = chroma_correlation(mix, find_score("greensleeves"))
+    wrong = chroma_correlation(mix, find_score("mountain-king"))
     assert right >= 0.6
     assert wrong < 0.4  # the figure tells one song from another
 
@@ -93,7 +82,7 @@ def test_three_photographs_give_three_bands(tmp_path: Path) -> None:
     runs = []
     for picture in photographs():
         out = tmp_path / picture.stem
-        make(MakeOptions(picture=picture, out=out, score="canon", preview_s=1.0))
+        make(MakeOptions(picture=picture, out=out, song=PREVIEW))
         runs.append(out)
     scenes = [json.loads((run / "scene.json").read_text()) for run in runs]
     assert len({scene["scene_description"] for scene in scenes}) == 3
@@ -111,7 +100,7 @@ def test_three_photographs_give_three_bands(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bytes(demo_run: tuple[Path, Made], tmp_path: Path) -> None:
     first, made = demo_run
-    make(MakeOptions(picture=demo_picture(), out=tmp_path / "again", score="greensleeves"))
+    make(MakeOptions(picture=demo_picture(), out=tmp_path / "again", song=SongOptions("greensleeves")))
     times = {"run.json", "index.html"} | {p for p in (o.path for o in made.run.outputs) if p.endswith("song.json")}
     for output in made.run.outputs:
         if output.path not in times and "/gymnopedie/" not in output.path:
@@ -119,7 +108,7 @@ def test_the_same_seed_gives_the_same_bytes(demo_run: tuple[Path, Made], tmp_pat
 
 
 def test_a_swap_makes_a_song_of_its_own_length(demo_run: tuple[Path, Made]) -> None:
-    made = swap(demo_run[0], "entertainer", None)
+    made = swap(demo_run[0], SongOptions("entertainer"))
     samples, rate = soundfile.read(made.song_folder / "song.wav")
     assert len(samples) / rate == pytest.approx(made.song.score.duration_s, abs=3.0)
     assert made.song.loudness_lufs == pytest.approx(-14.0, abs=1.0)
@@ -145,7 +134,7 @@ def test_markup_in_a_scene_is_shown_and_not_run(tmp_path: Path) -> None:
     scene = json.loads(json.dumps(EVIL_SCENE))
     (tmp_path / "scene.json").write_text(json.dumps(scene))
     vision = f"sidecar:{tmp_path / 'scene.json'}"
-    make(MakeOptions(picture=demo_picture(), out=tmp_path / "run", vision=vision, preview_s=1.0))
+    make(MakeOptions(picture=demo_picture(), out=tmp_path / "run", vision=vision, song=PREVIEW))
     page = (tmp_path / "run" / "index.html").read_text()
     assert "<img onerror" not in page
     assert "&lt;img onerror" in page

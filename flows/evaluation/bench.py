@@ -1,0 +1,285 @@
+"""`make bench`: what playing a score costs, each figure beside a peer that was measured in the same run.
+
+Every command is a process of its own, so that CPU seconds and peak memory are the operating system's. Peers: FluidSynth's
+command line on the same SF2 samples and the same MIDI file, pretty_midi's `.fluidsynth()`, librosa's pitch_shift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import mido
+
+from core.errors import EngineError
+from core.manifest import to_json, write_text
+from core.seeds import generator
+from flows.demo import demo_picture
+from phase2_music.instruments.sets import export_set
+from phase2_music.scores import bundled_scores
+
+_TICKS = 480
+_BPM = 120
+_PREVIEW_S = 10.0
+_MEGABYTE = 2**20
+
+# General MIDI programs that our set and its peers both have: each of the sixteen channels plays one of the four roles.
+_PROGRAMS = (0, 33, 25)
+_RANGES = {0: (40, 90), 33: (30, 54), 25: (45, 84)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: CPU and wall seconds, peak resident memory in bytes."""
+
+    cpu_s: float
+    wall_s: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: what was measured, the peer's value, and the target (a ratio where there is a peer)."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    at_most: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over the peer's."""
+        return self.value / self.peer_value if self.peer_value else None
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.at_most is None:
+            return None
+        return (self.value if self.ratio is None else self.ratio) <= self.at_most
+
+
+def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
+    """Run a command and say what it took.
+
+    Raises:
+        EngineError: it failed; the message holds the end of what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=said, stderr=said, env={**os.environ, **(environment or {})}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            text = said.read().decode(errors="replace")[-300:]
+            raise EngineError(f"{command[0]} ended with status {process.returncode}: {' '.join(text.split())}")
+    return Cost(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * 1024)
+
+
+def best(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    times: int = 3,
+    without: Path | None = None,
+) -> Cost:
+    """The least that a command took in several runs: what other work on the machine adds is no property of the command.
+
+    `without` is removed before each run, so that nothing is found done.
+    """
+    costs = []
+    for _ in range(times):
+        if without is not None:
+            shutil.rmtree(without, ignore_errors=True)
+        costs.append(measure(command, environment))
+    return Cost(min(c.cpu_s for c in costs), min(c.wall_s for c in costs), max(c.memory for c in costs))
+
+
+def dense_score(path: Path, seconds: float, notes_per_second: float = 50.0) -> Path:
+    """Write a score of sixteen instruments with pedal, bends and controllers; the same bytes each time."""
+    rng = generator(0, "bench")
+    midi = mido.MidiFile(ticks_per_beat=_TICKS)
+    midi.tracks.append(mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(_BPM))]))
+    ticks_a_second = _TICKS * _BPM / 60
+    for channel in range(16):
+        events: list[tuple[int, int, mido.Message]] = []
+        program = None if channel == 9 else _PROGRAMS[channel % 3]
+        low, high = (36, 52) if program is None else _RANGES[program]
+        for _ in range(round(seconds * notes_per_second / 16)):
+            start = round(float(rng.uniform(0, seconds - 1)) * ticks_a_second)
+            length = round(float(rng.uniform(0.1, 0.9)) * ticks_a_second)
+            key, velocity = int(rng.integers(low, high)), int(rng.integers(30, 120))
+            events.append((start, 1, mido.Message("note_on", channel=channel, note=key, velocity=velocity)))
+            events.append((start + length, 0, mido.Message("note_off", channel=channel, note=key)))
+        for second in range(0, int(seconds), 3):
+            at, value = round(second * ticks_a_second), int(rng.integers(60, 127))
+            events.append((at, 2, mido.Message("control_change", channel=channel, control=11, value=value)))
+            events.append((at, 2, mido.Message("pitchwheel", channel=channel, pitch=int(rng.integers(-500, 500)))))
+        midi.tracks.append(_track(channel, program, events))
+    midi.save(path)
+    return path
+
+
+def _track(channel: int, program: int | None, events: list[tuple[int, int, mido.Message]]) -> mido.MidiTrack:
+    track = mido.MidiTrack([mido.MetaMessage("track_name", name=f"Part {channel + 1}")])
+    if program is not None:
+        track.append(mido.Message("program_change", channel=channel, program=program))
+    now = 0
+    for tick, _, message in sorted(events, key=lambda event: event[:2]):
+        track.append(message.copy(time=tick - now))
+        now = tick
+    return track
+
+
+def photone(*arguments: str | Path) -> list[str | Path]:
+    """The command line in a process of its own."""
+    return [sys.executable, "-m", "flows.cli", *arguments]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the bench works: a run with its band, the same band as one SF2, and a folder for what is made.
+
+    Stems are not kept between runs, except where a figure is about that.
+    """
+
+    run: Path
+    sf2: Path
+    folder: Path
+
+    def swap(self, score: Path) -> Cost:
+        """Play a score with the run's band, nothing kept from before."""
+        return best(_swap(self, score, "song"), _NO_CACHE, without=self.folder / "song")
+
+    def fluidsynth(self, score: Path) -> Cost:
+        """FluidSynth's command line on the same samples: its reverb and chorus off, to a 16-bit file."""
+        program = shutil.which("fluidsynth")
+        if program is None:
+            raise EngineError("fluidsynth, the peer, is not installed: run `apt-get install fluidsynth`")
+        out = self.folder / "peer.wav"
+        return best([program, "-ni", "-R", "0", "-C", "0", "-r", "44100", "-F", out, self.sf2, score])
+
+    def pretty_midi(self, score: Path) -> Cost:
+        """pretty_midi's rendering of the same, the whole song in memory."""
+        code = "import sys, pretty_midi; pretty_midi.PrettyMIDI(sys.argv[1]).fluidsynth(44100, sys.argv[2])"
+        return best([sys.executable, "-c", code, score, self.sf2], times=1)
+
+
+# A cache that cannot be written to: every stem is rendered.
+_NO_CACHE = {"XDG_CACHE_HOME": os.devnull}
+
+
+def prepare(folder: Path) -> Bench:
+    """Make the demo's band."""
+    run, sf2 = folder / "run", folder / "band.sf2"
+    measure(photone("make", demo_picture(), "--score", "greensleeves", "--out", run))
+    export_set(run / "instruments", sf2)
+    return Bench(run, sf2, folder)
+
+
+def playing(bench: Bench, name: str, score: Path, *, dense: bool) -> list[Figure]:
+    """CPU, wall and memory of one score against FluidSynth's command line; the targets are for a dense score."""
+    ours, peer = bench.swap(score), bench.fluidsynth(score)
+    line = "fluidsynth command line"
+    figures = [
+        Figure(f"swap, CPU: {name}", ours.cpu_s, "s", line, peer.cpu_s, 1.3 if dense else None),
+        Figure(f"swap, wall: {name}", ours.wall_s, "s", line, peer.wall_s, 0.8 if dense else None),
+        Figure(f"swap, peak memory: {name}", ours.memory / _MEGABYTE, "MB", at_most=250.0),
+    ]
+    if dense:
+        library = bench.pretty_midi(score)
+        peer_name = "pretty_midi .fluidsynth()"
+        figures += [
+            Figure(f"swap, CPU: {name}", ours.cpu_s, "s", peer_name, library.cpu_s),
+            Figure(f"swap, peak memory: {name}", ours.memory / _MEGABYTE, "MB", peer_name, library.memory / _MEGABYTE),
+        ]
+    return figures
+
+
+def answering(bench: Bench, score: str) -> list[Figure]:
+    """How soon a swap answers: its imports, a preview, and the same score again with one role changed."""
+    nothing = best([sys.executable, "-c", "pass"], times=5)
+    imported = best([sys.executable, "-c", "import flows.cli, flows.songs"], times=5)
+    preview = best(_swap(bench, score, "preview", "--preview", str(_PREVIEW_S)), _NO_CACHE, 5, bench.folder / "preview")
+    kept = {"XDG_CACHE_HOME": str(bench.folder / "cache")}
+    first = measure(_swap(bench, score, "kept"), kept)
+    changed = measure(_swap(bench, score, "kept", "--map", "Guitar=keyboard"), kept)
+    return [
+        Figure("imports of a swap, wall", imported.wall_s - nothing.wall_s, "s", at_most=0.5),
+        Figure(f"preview of {_PREVIEW_S:.0f} s from process start, wall", preview.wall_s, "s", at_most=1.0),
+        Figure(f"{score} again, two roles changed, wall", changed.wall_s, "s", "all roles", first.wall_s),
+    ]
+
+
+def _swap(bench: Bench, score: str | Path, name: str, *more: str) -> list[str | Path]:
+    return photone("swap", bench.run, "--score", score, "--out", bench.folder / name, *more)
+
+
+def building(bench: Bench) -> list[Figure]:
+    """CPU of building an instrument out of an effect, against librosa's pitch_shift of one sample to the same keys."""
+    effect = min((bench.run / "effects").glob("*.wav"))
+    code = (
+        "import sys; from pathlib import Path; from core.audio import read_audio;"
+        "from flows.evaluation.peer import shifted_notes; from phase2_music.instruments.roles import ROLE_SPECS;"
+        "list(shifted_notes(read_audio(Path(sys.argv[1])), ROLE_SPECS['keyboard'].root_keys()))"
+    )
+    ours = best(photone("instrument", effect, "--role", "keyboard", "--out", bench.folder / "keyboard"), times=2)
+    peer = best([sys.executable, "-c", code, effect], times=2)
+    return [Figure("a keyboard out of an effect, CPU", ours.cpu_s, "s", "librosa pitch_shift, one layer", peer.cpu_s)]
+
+
+def run_bench(folder: Path) -> list[Figure]:
+    """All figures; works in `folder`."""
+    bench = prepare(folder)
+    dense = dense_score(folder / "dense.mid", 192.0)
+    long = dense_score(folder / "long.mid", 1800.0, 8.0)
+    canon = bundled_scores()["canon"].path
+    return [
+        *playing(bench, "16 instruments, 9,600 notes, 192 s", dense, dense=True),
+        *playing(bench, "30 minutes, 14,400 notes", long, dense=False),
+        *playing(bench, "canon, 1,061 notes, 141 s", canon, dense=False),
+        *answering(bench, "canon"),
+        *building(bench),
+    ]
+
+
+def as_table(figures: Sequence[Figure]) -> str:
+    """The figures as lines of text."""
+    rows = []
+    for figure in figures:
+        peer = f"{figure.peer} {figure.peer_value:.2f} {figure.unit}" if figure.peer_value else ""
+        ratio = f"x {figure.ratio:.2f}" if figure.ratio else ""
+        target = "" if figure.at_most is None else f"<= {figure.at_most:g} {'ok' if figure.passed else 'MISSED'}"
+        rows.append(f"{figure.name:48} {figure.value:8.2f} {figure.unit:3} {peer:46} {ratio:8} {target}".rstrip())
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Print the table; write the figures as JSON where `--json FILE` says. Exit status 1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = run_bench(Path(folder))
+    print(as_table(figures))
+    if options.json:
+        values = [asdict(figure) | {"ratio": figure.ratio, "passed": figure.passed} for figure in figures]
+        write_text(options.json, to_json(values))
+    sys.exit(any(figure.passed is False for figure in figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Score + band -> song: the last stage of a run, and swap and render, which need nothing of the stages before.
+
+Nothing here imports the engines or the instrument builder, so that another score answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import DocumentError, InstrumentError
+from core.manifest import sha256_file
+from flows.ledger import RUN_FILE, Ledger, files_under
+from flows.page import write_page
+from phase2_music.rendering.render import Band, RenderOptions, find_band, render_song
+from phase2_music.rendering.score import Score, map_roles, read_score
+from phase2_music.rendering.stem_cache import StemCache
+from phase2_music.scores import bundled_scores, find_score
+from schemas.document import ROLES, Role
+from schemas.effect import Effects
+from schemas.instrument import Instrument
+from schemas.run import Run
+from schemas.song import Song
+
+Report = Callable[[str], None]
+"""Told the name of each stage as it begins."""
+
+ShowScore = Callable[[Score], None]
+"""Told which role plays which track, before a song is rendered."""
+
+_VERSION = 2  # raised when a song changes without its inputs changing
+
+
+@dataclass(frozen=True)
+class SongOptions:
+    """What is played and how.
+
+    `score` is a bundled name or a path; `roles` gives roles to its tracks by name or number, over General MIDI's.
+    """
+
+    score: str = "canon"
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    render: RenderOptions = field(default_factory=RenderOptions)
+
+    def read(self) -> Score:
+        """The score with its roles.
+
+        Raises:
+            ScoreError: an unknown or unreadable score.
+            UsageError: `roles` names a track that the score does not have.
+        """
+        return map_roles(read_score(find_score(self.score)), self.roles)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished run: its manifest, the song that was asked for and that song's folder."""
+
+    run: Run
+    song: Song
+    song_folder: Path
+
+    @property
+    def song_path(self) -> Path:
+        """The song's file; its folder where only stems were asked for."""
+        return self.song_folder / (self.song.file or "stems")
+
+
+def score_name(score: str) -> str:
+    """The name of a score's folder under songs/: of letters, digits, dots and dashes."""
+    stem = Path(score).stem if score not in bundled_scores() else score
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "score"
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: photone in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "photone"
+
+
+def stem_cache() -> StemCache:
+    """Where raw stems are kept."""
+    return StemCache(cache_folder() / "stems")
+
+
+def band_of(instruments: Path) -> Band:
+    """The band in a folder laid out as a run's instruments/.
+
+    Raises:
+        InstrumentError: the folder is missing or holds no instrument.
+    """
+    return find_band(instruments, cache_folder() / "sf2")
+
+
+def song_stage(ledger: Ledger, options: SongOptions, show: ShowScore = lambda score: None) -> Path:
+    """songs/<score>/: the score played by the band; gives that folder."""
+    # A preview has a folder of its own: it must not take the place of a whole song.
+    name = score_name(options.score) + ("-preview" if options.render.preview_s else "")
+    out = ledger.folder / "songs" / name
+    band = band_of(ledger.folder / "instruments")
+
+    def work() -> list[Path]:
+        score = options.read()
+        show(score)
+        render_song(score, band, out, options.render, stem_cache())
+        return files_under(out)
+
+    ledger.stage(f"song-{name}", _depends(options, band), work)
+    return out
+
+
+def _depends(options: SongOptions, band: Band) -> dict[str, object]:
+    return {
+        "version": _VERSION,
+        "score": sha256_file(find_score(options.score)),
+        "roles": dict(options.roles),
+        "instruments": {role: sha256_file(sf2) for role, sf2 in band.sf2.items()},
+        "pans": band.pan,
+        "options": dataclasses.asdict(options.render),
+    }
+
+
+def finish(ledger: Ledger, song_folder: Path) -> Made:
+    """Gather the warnings of all documents into the manifest, write the page and say what came out."""
+    folder = ledger.folder
+    document = Effects.read(folder / "effects" / "effects.json")
+    instruments = [Instrument.read(folder / "instruments" / role / "instrument.json") for role in ROLES]
+    song = Song.read(song_folder / "song.json")
+    warnings = list(ledger.run.picture.notes) if ledger.run.picture else []
+    warnings += [f"{effect.file}: {problem}" for effect in document.effects for problem in effect.verdict]
+    warnings += [*document.notes, *(f"no effect of {variant}" for variant in document.left_out)]
+    warnings += [f"{instrument.role}: {warning}" for instrument in instruments for warning in instrument.warnings]
+    ledger.note(warnings=[*warnings, *song.warnings])
+    write_page(folder, ledger.run)
+    return Made(ledger.run, song, song_folder)
+
+
+def swap(
+    folder: Path,
+    options: SongOptions,
+    report: Report = lambda stage: None,
+    show: ShowScore = lambda score: None,
+) -> Made:
+    """Play another score with the band of a finished run, into its songs/.
+
+    Raises:
+        DocumentError: the folder is not a run.
+        ScoreError: the score cannot be read.
+    """
+    check_swap(folder, options)
+    ledger = Ledger.read(folder)
+    report("song")
+    song_folder = song_stage(ledger, options, show)
+    ledger.mark_untouched()
+    return finish(ledger, song_folder)
+
+
+def check_swap(folder: Path, options: SongOptions) -> None:
+    """Refuse a score that cannot be read and a run whose instruments are not finished.
+
+    Raises:
+        ScoreError: the score cannot be read.
+        UsageError: a role is given to a track that the score does not have.
+        DocumentError: a role has no instrument.
+    """
+    options.read()
+    Run.read(folder / RUN_FILE)
+    for role in ROLES:
+        if not (folder / "instruments" / role / "instrument.json").is_file():
+            raise DocumentError(f"{folder}: has no finished {role}: run `photone make` on it again")
+
+
+def render(instruments: Path, options: SongOptions, out: Path, show: ShowScore = lambda score: None) -> Song:
+    """Play a score with a folder of instruments into `out`; a song that is there already, made of the same, stays.
+
+    Raises:
+        InstrumentError: no instruments there, or `out` holds something other than a song.
+    """
+    score = options.read()
+    band = band_of(instruments)
+    if out.is_dir() and any(out.iterdir()) and not (out / "song.json").is_file():
+        raise InstrumentError(f"{out}: holds other files than a song: choose an empty folder with --out")
+    show(score)
+    return render_song(score, band, out, options.render, stem_cache())

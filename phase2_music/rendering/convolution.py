@@ -1,0 +1,52 @@
+"""Convolution of stereo sound that comes in blocks, by overlap-save; several transforms side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from core.audio import Samples
+
+Stereo = npt.NDArray[np.complex64]
+"""Stereo as complex numbers: left is the real part, right the imaginary part. Interleaved floats are that without a copy."""
+
+
+class Convolver:
+    """Convolves with one impulse, shape (taps,).
+
+    A real impulse filters both channels alike. A complex one with a real (mono) signal makes stereo: its real part is the
+    left ear's, its imaginary part the right ear's. One complex transform costs what two real ones would.
+
+    `begin` gives the place for the next block and `end` convolves what was put there, so that nothing is copied.
+    """
+
+    def __init__(self, impulse: npt.NDArray[np.complex64] | Samples, hop_frames: int) -> None:
+        self._hop = hop_frames
+        self._length = _length(hop_frames + len(impulse) - 1)
+        self._spectrum = fft.fft(impulse.astype(np.complex64), self._length)
+        self._past = self._length - hop_frames
+        self._joined: Stereo = np.zeros(self._past, dtype=np.complex64)
+
+    def begin(self, frames: int) -> Samples:
+        """The place for the next block, shape (frames, 2), with anything in it; `frames` is a multiple of `hop_frames`."""
+        past = self._joined[-self._past :].copy()
+        if len(self._joined) != self._past + frames:
+            self._joined = np.zeros(self._past + frames, dtype=np.complex64)
+        self._joined[: self._past] = past
+        return self._joined[self._past :].view(np.float32).reshape(-1, 2)
+
+    def end(self) -> Samples:
+        """The block convolved, as interleaved floats of shape (hops, 2 hop_frames)."""
+        windows = np.lib.stride_tricks.sliding_window_view(self._joined, self._length)[:: self._hop]
+        if not self._joined.any():
+            return np.zeros((len(windows), 2 * self._hop), dtype=np.float32)
+        spectra = fft.fft(windows, axis=1)
+        spectra *= self._spectrum
+        whole = fft.ifft(spectra, axis=1, overwrite_x=True)
+        return np.asarray(whole.view(np.float32)[:, 2 * self._past :])
+
+
+def _length(at_least: int) -> int:
+    """The next length made of twos and few threes: quicker than the next one made of threes, fives and sevens."""
+    return min(odd << max(0, (-(-at_least // odd) - 1).bit_length()) for odd in (1, 3, 9, 27, 81))
