@@ -20,7 +20,7 @@ _BLOCKS_PER_HOP = HOP_FRAMES // BLOCK_FRAMES
 _BLOCKS_PER_S = SAMPLE_RATE / BLOCK_FRAMES
 _LOOK_AHEAD = 2  # blocks
 _RELEASE_DB_PER_S = 50.0
-MAX_REDUCTION_DB = 10.0
+MAX_REDUCTION_DB = 15.0
 """Furthest that the limiter lowers a peak: more would be heard as a dent."""
 GLUE_RATIO = 1.5
 MAX_GLUE_DB = 3.0
