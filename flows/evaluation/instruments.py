@@ -592,7 +592,7 @@ def as_table(evaluation: Evaluation) -> str:
     problems = [f"{row.name}: {row.problem}" for row in evaluation.rows if row.problem]
     problems += [f"no {player}: {reason}" for player, reason in evaluation.missing.items()]
     figures = [("figure", "target", "value", "met", "", "worst at"), *map(_figure_cells, evaluation.figures)]
-    return "\n".join([*_aligned(cells, 3), "", *_aligned(figures, 6), *([""] if problems else []), *problems])
+    return "\n".join([*aligned(cells, 3), "", *aligned(figures, 6), *([""] if problems else []), *problems])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -633,7 +633,7 @@ def _text(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
+def aligned(lines: Sequence[Sequence[str]], left: int) -> list[str]:
     """Columns of equal width, the first `left` of them flush left, the others flush right."""
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     return [

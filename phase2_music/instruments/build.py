@@ -18,7 +18,7 @@ from phase2_music.instruments.decentsampler import dspreset_text
 from phase2_music.instruments.drums import KIT, best_model, render_piece
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
 from phase2_music.instruments.pitch import judge_pitch
-from phase2_music.instruments.roles import ROLE_SPECS, RoleSpec
+from phase2_music.instruments.roles import COMPACT_KEY_STEP, KEY_STEP, ROLE_SPECS, RoleSpec
 from phase2_music.instruments.samples import Sample
 from phase2_music.instruments.sfz import sfz_text
 from phase2_music.instruments.soundfont import soundfont
@@ -35,8 +35,10 @@ class InstrumentRequest:
     """What is to be built.
 
     `sound` is the effect at any rate, mono or stereo; `file` names it in the documents. `character` is the dial from 0 (pure
-    tone) to 1 (the effect itself), None for the role's default. `pan` (-1..1) is where its source stands in the picture.
-    `others` are further effects that share a drum kit; each piece is made of the one that suits it best.
+    tone) to 1 (the effect itself), None for the role's default. `pan` (-1..1) is where its source stands in the picture,
+    `openness` (0..1) how open the scene is.
+    `others` are further effects that share a drum kit; each piece is made of the one that suits it best. `compact` makes a
+    small instrument: a sample for every sixth key, no round robins, samples of 16 bits.
     """
 
     sound: Audio
@@ -47,7 +49,9 @@ class InstrumentRequest:
     seed: int
     character: float | None = None
     pan: float = 0.0
+    openness: float = 0.5
     others: tuple[Audio, ...] = ()
+    compact: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
     else:
         parts = _melodic(request, spec, Tuner(voice, pitch, character, spec.loudness_lufs))
     instrument = _document(request, source, engine.info, parts, cleaned.removed)
-    _write(instrument, parts.samples, out)
+    _write(instrument, parts.samples, out, compact=request.compact)
     return Built(instrument, voice.colour)
 
 
@@ -120,7 +124,7 @@ def _drum_kit(request: InstrumentRequest, spec: RoleSpec, voices: list[Voice]) -
             alternative=turn,
         )
         for piece in KIT
-        for turn in range(1, piece.alternatives + 1)
+        for turn in range(1, 2 if request.compact else piece.alternatives + 1)
     ]
     zones = drum_zones(samples, {piece.key: piece.exclusive_class for piece in KIT})
     verified = Verified(notes=0, within_25_cents=0, median_abs_cents=None)
@@ -128,7 +132,8 @@ def _drum_kit(request: InstrumentRequest, spec: RoleSpec, voices: list[Voice]) -
 
 
 def _melodic(request: InstrumentRequest, spec: RoleSpec, tuner: Tuner) -> _Parts:
-    made = tuner.samples(spec.root_keys, lambda key: file_name(request.role, key))
+    step = COMPACT_KEY_STEP if request.compact else KEY_STEP
+    made = tuner.samples(spec.root_keys(step), lambda key: file_name(request.role, key))
     can_tune = tuner.can_tune
     # A sound that nothing can tune is played as it is; else what stays out of tune is left out and its neighbours reach over.
     kept = [sample for sample in made if sample.in_tune] if can_tune else made
@@ -148,7 +153,8 @@ def _melodic(request: InstrumentRequest, spec: RoleSpec, tuner: Tuner) -> _Parts
     if not can_tune:
         warnings.append("the effect is unpitched and the timbre engine cannot tune it: this instrument is out of tune")
     method = "untuned" if not can_tune else "pitch-shift" if tuner.pitch.pitched else "resynthesis"
-    return _Parts(kept, melodic_zones(kept), method, verified, warnings)
+    zones = melodic_zones(kept, round_robins=not request.compact)
+    return _Parts(kept, zones, method, verified, warnings)
 
 
 def _document(
@@ -169,6 +175,7 @@ def _document(
             "envelope": ROLE_SPECS[request.role].envelope,
             "velocity_crossfade": VELOCITY_CROSSFADE,
             "pan": request.pan,
+            "openness": request.openness,
             "zones": parts.zones,
             "verified": parts.verified,
             "cleaned": list(cleaned),
@@ -182,11 +189,12 @@ def file_name(role: Role, key: int, turn: int = 1) -> str:
     return f"{role}_{key:03d}.flac" if turn == 1 else f"{role}_{key:03d}_{turn}.flac"
 
 
-def _write(instrument: Instrument, samples: list[Sample], out: Path) -> None:
+def _write(instrument: Instrument, samples: list[Sample], out: Path, *, compact: bool) -> None:
     role = instrument.role
     with atomic_folder(out) as folder:
         for sample in samples:
-            write_audio(folder / "samples" / sample.name, Audio(sample.samples, SAMPLE_RATE))
+            subtype = "PCM_16" if compact else "PCM_24"
+            write_audio(folder / "samples" / sample.name, Audio(sample.samples, SAMPLE_RATE), subtype)
         (folder / f"{role}.sfz").write_text(sfz_text(instrument), encoding="utf-8")
         (folder / f"{role}.dspreset").write_text(dspreset_text(instrument), encoding="utf-8")
         sounds = {sample.name: sample.samples for sample in samples}

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from core.audio import Audio
 from core.errors import UsageError
-from phase2_music.instruments.pitch import judge_pitch
+from phase2_music.instruments.pitch import hz_to_key, judge_pitch
 from phase2_music.timbre.analysis import BANDS_HZ, SoundModel, running_rms
 from schemas.document import ROLES, Role
 
@@ -99,7 +99,7 @@ def traits_of(sound: Audio) -> Traits:
     centre_hz = float(np.exp(np.sum(np.log(BANDS_HZ) * power) / np.sum(power)))
     return Traits(
         pitched=judge_pitch(head, rate).voiced_probability,
-        register_key=float(69 + 12 * np.log2(centre_hz / 440)),
+        register_key=hz_to_key(centre_hz),
         attack_s=int(np.argmax(level > 0.5 * peak)) / rate,
         sustain=float(np.mean(np.pad(level, (0, max(0, 2 * rate - len(level)))) > 0.1 * peak)),
         punch=float(np.clip(20 * np.log10(peak / (np.median(level) + 1e-9)) / 40, 0.0, 1.0)),
@@ -182,7 +182,7 @@ def checked_wishes(
             raise UsageError(f"--cast {role}={'+'.join(map(str, numbers))}: only drums can be made of several effects")
         for number in numbers:
             if number not in by_number:
-                known = f"{min(by_number)} to {max(by_number)}"
+                known = ", ".join(f"{known} ({by_number[known].name})" for known in sorted(by_number))
                 raise UsageError(f"--cast {role}={number}: there is no such effect: choose from {known}")
     return wanted
 

@@ -29,6 +29,7 @@ GUIROS = 3
 CUICAS = 4
 TRIANGLES = 5
 
+RAMP_FRAMES = 64
 
 _BUSY_KEYS = {35, 36, 37, 38, 40, 42, 44, 46, 70}
 
@@ -172,8 +173,10 @@ def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness
     hit = np.sum(parts, axis=0)
     fade, rise = round(0.01 * rate), round(0.001 * rate)
     hit[-fade:] *= np.linspace(1.0, 0.0, fade)
-    # Players ramp a fresh voice, not a re-struck one: the sample brings its own millisecond of rise.
+    # Some players ramp a fresh voice over their first 64 frames, and none a re-struck one: the sample lets these pass in
+    # silence and brings its own millisecond of rise.
     hit[:rise] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(rise) / rise)
+    hit = np.concatenate([np.zeros(RAMP_FRAMES), hit])
     return normalise_loudness(Audio(hit.astype(np.float32), rate), loudness_lufs + piece.level_db, -1.0)
 
 

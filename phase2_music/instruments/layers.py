@@ -33,12 +33,13 @@ def layer_corners(samples: Samples, lowest_hz: float) -> list[float | None]:
     f = np.arange(len(power)) * SAMPLE_RATE / (2 * (len(power) - 1))
     soft, medium = (float(f[int(np.searchsorted(share, wanted))]) for _, _, wanted in _LAYERS if wanted is not None)
     # Each corner well below the next, so that every layer takes something away, and none below the note itself.
-    medium = max(1.4 * lowest_hz, min(medium, 0.7 * _HIGHEST_HZ))
+    # Where one partial holds nearly all, both would lie on it: the medium one then lets some of what is above through.
+    medium = max(1.4 * lowest_hz, min(max(medium, 1.4 * soft), 0.7 * _HIGHEST_HZ))
     soft = max(lowest_hz, min(soft, 0.6 * medium))
     return [round(soft, 1), round(medium, 1), None]
 
 
-def melodic_zones(samples: Sequence[Sample]) -> list[Zone]:
+def melodic_zones(samples: Sequence[Sample], *, round_robins: bool = True) -> list[Zone]:
     """Zones of a melodic instrument: each key span three layers deep, and once more with the neighbour's sample.
 
     `samples` must rise by key. The widest shift is a step and a half of the sampling grid.
@@ -48,7 +49,7 @@ def melodic_zones(samples: Sequence[Sample]) -> list[Zone]:
     for index, (sample, span) in enumerate(zip(samples, spans, strict=True)):
         zones += _layered(sample, span, 1)
         neighbour = samples[index + 1] if index + 1 < len(samples) else samples[index - 1]
-        if neighbour is not sample:
+        if round_robins and neighbour is not sample:
             zones += _layered(neighbour, span, 2)
     return zones
 

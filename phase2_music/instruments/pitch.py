@@ -104,18 +104,22 @@ def _normalised_difference(frames: Floats, lags: int) -> Floats:
 
 
 def _first_deep_trough(row: Floats, shortest: int) -> tuple[float, float]:
-    """Lag (with fraction, 0 for none) and depth of the first trough nearly as deep as the deepest, or under 0.15."""
+    """Lag (with fraction, 0 for none) and depth of the first trough nearly as deep as the deepest, or under 0.15.
+
+    Depths are those of parabolas through the troughs (YIN's step 5): a bright wave repeats between two samples, and read on
+    the samples alone it would look half voiced.
+    """
     inner = row[1:-1]
     troughs = np.flatnonzero((inner < row[:-2]) & (inner <= row[2:])) + 1
     troughs = troughs[troughs >= shortest]
     if not len(troughs):
         return 0.0, 1.0
-    deepest = float(row[troughs].min())
-    first = int(troughs[row[troughs] <= max(deepest + 0.07, 0.15)][0])
-    left, middle, right = row[first - 1 : first + 2]
-    bend = left - 2.0 * middle + right
-    shift = 0.5 * (left - right) / bend if bend > 0 else 0.0
-    return first + float(shift), deepest
+    left, middle, right = row[troughs - 1], row[troughs], row[troughs + 1]
+    shifts = 0.5 * (left - right) / (left - 2.0 * middle + right)
+    depths = np.maximum(middle - 0.25 * (left - right) * shifts, 0.0)
+    deepest = float(depths.min())
+    first = int(np.flatnonzero(depths <= max(deepest + 0.07, 0.15))[0])
+    return float(troughs[first] + shifts[first]), deepest
 
 
 def judge_pitch(samples: Mono, sample_rate: int) -> Pitch:

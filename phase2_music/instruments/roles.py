@@ -10,6 +10,9 @@ from schemas.instrument import Envelope
 KEY_STEP = 3
 """Semitones between samples: players then shift a sample by one semitone at most, which no ear objects to."""
 
+COMPACT_KEY_STEP = 6
+"""The same for compact instruments: three semitones at most."""
+
 DRUM_BANK = 128
 
 
@@ -35,10 +38,9 @@ class RoleSpec:
         """SF2 bank and program of a round robin's turn: the first is General MIDI's own, a kit's others are further kits."""
         return (self.bank, self.program + turn - 1) if self.bank == DRUM_BANK else (self.bank + turn - 1, self.program)
 
-    @property
-    def root_keys(self) -> tuple[int, ...]:
-        """Keys that get a sample of their own."""
-        return tuple(range(self.lo_key + 1, self.hi_key + 1, KEY_STEP))
+    def root_keys(self, step: int = KEY_STEP) -> tuple[int, ...]:
+        """Keys that get a sample of their own, `step` semitones apart."""
+        return tuple(range(self.lo_key + step // 2, self.hi_key + 1, step))
 
 
 ROLE_SPECS: dict[Role, RoleSpec] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.audio import Samples, read_audio
 from core.errors import InstrumentError, UsageError
-from core.manifest import atomic_path, write_bytes
+from core.manifest import atomic_path, sha256_file, sha256_json, write_bytes
 from phase2_music.instruments.soundfont import soundfont
 from schemas.document import ROLES, Role
 from schemas.instrument import Instrument
@@ -65,6 +65,28 @@ def set_soundfont(folder: Path, band: dict[Role, Instrument]) -> bytes:
     """One SF2 with every role of the band as a preset."""
     parts = [(instrument, _samples(folder / role / "samples", instrument)) for role, instrument in band.items()]
     return soundfont("photone set", parts)
+
+
+def role_soundfont(folder: Path, instrument: Instrument, kept: Path | None) -> Path:
+    """The SF2 of the instrument in `folder`: its own, or, where it came without, one made of its samples in `kept`.
+
+    Ready-made bands come without: their samples take a third of the space.
+
+    Raises:
+        InstrumentError: it came without, and `kept` is None.
+        AudioError: a sample is missing or damaged.
+        OutputError: `kept` cannot be written to.
+    """
+    own = folder / f"{instrument.role}.sf2"
+    if own.is_file():
+        return own
+    if kept is None:
+        raise InstrumentError(f"{own}: is missing: build the instrument again")
+    hashes = {path.name: sha256_file(path) for path in sorted((folder / "samples").iterdir())}
+    made = kept / f"{sha256_json([instrument.to_value(), hashes])}.sf2"
+    if not made.is_file():
+        write_bytes(made, soundfont(instrument.name, [(instrument, _samples(folder / "samples", instrument))]))
+    return made
 
 
 def _samples(folder: Path, instrument: Instrument) -> dict[str, Samples]:

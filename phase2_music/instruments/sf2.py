@@ -18,6 +18,7 @@ import numpy as np
 from core.audio import Samples
 
 _PADDING_FRAMES = 46
+_FULL_FALL_DB = 96.0
 
 GENERATORS: dict[str, int] = {
     "initialFilterFc": 8,
@@ -85,12 +86,21 @@ def timecents(seconds: float) -> int:
 
 
 def envelope_generators(attack_s: float, decay_s: float, sustain: float, release_s: float) -> Generators:
-    """Generators of a volume envelope whose decay reaches `sustain` (0..1) after `decay_s`, release -60 dB in `release_s`."""
-    fall_db = min(100.0, -20 * math.log10(max(sustain, 1e-5)))
-    generators: Generators = {"attackVolEnv": timecents(attack_s), "releaseVolEnv": timecents(release_s * 100.0 / 60.0)}
+    """Generators of a volume envelope whose decay reaches `sustain` (0..1) after `decay_s`, release -60 dB in `release_s`.
+
+    8.1.2, 36 to 38: times are those of a fall by 100 dB, whatever the sustain level, which is given in centibels. FluidSynth
+    takes 96 dB for the 100, so that is what is written: other players then fall 4 % steeper and deeper.
+    """
+    fall_db = min(96.0, -20 * math.log10(max(sustain, 1e-5)))
+    generators: Generators = {
+        "attackVolEnv": timecents(attack_s),
+        "releaseVolEnv": timecents(release_s * _FULL_FALL_DB / 60.0),
+    }
     if decay_s > 0 and fall_db > 0:
-        # 8.1.2, 36: the decay time is that of a fall by 100 dB, whatever the sustain level.
-        generators |= {"decayVolEnv": timecents(decay_s * 100.0 / fall_db), "sustainVolEnv": round(10 * fall_db)}
+        generators |= {
+            "decayVolEnv": timecents(decay_s * _FULL_FALL_DB / fall_db),
+            "sustainVolEnv": round(1000 * fall_db / _FULL_FALL_DB),
+        }
     return generators
 
 

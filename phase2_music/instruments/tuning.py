@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
 import python_stretch
 
 from core.audio import SAMPLE_RATE, Samples
 from phase2_music.instruments.pitch import (
+    STEADY_PROBABILITY,
     Pitch,
     cents_between,
     comb_pitch,
@@ -25,7 +27,37 @@ from phase2_music.timbre.analysis import Floats, SoundModel
 from phase2_music.timbre.protocol import Note, Voice
 
 _LONGEST_RAW_S = 10
-_CHARACTER_STEPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
+_CALM_STEPS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
+_SUPPORT_STEPS = (0.0, 0.1, 0.18, 0.25, 0.31, 0.37, 0.43, 0.49, 0.55, 0.62, 0.7, 0.8, 0.9, 1.0)
+
+
+Fault = Literal["hoarse", "astray", "beginning"]
+"""Why a sample is not in tune: its loop is hardly voiced, or heard at another pitch, or all is well but what goes before it."""
+
+
+class Dials(NamedTuple):
+    """How far a note is calmed and supported (see `Voice.note`): places in the tables of steps."""
+
+    calm: int = 0
+    support: int = 0
+
+    @property
+    def values(self) -> tuple[float, float]:
+        return _CALM_STEPS[self.calm], _SUPPORT_STEPS[self.support]
+
+    def eased(self) -> Dials:
+        """Two steps back."""
+        return Dials(max(0, self.calm - 2), max(0, self.support - 2))
+
+    def turned(self, fault: Fault) -> Dials | None:
+        """One step on: of support where the loop is heard astray, else of calm. None where the dials cannot help any more."""
+        calmer, fuller = self._replace(calm=self.calm + 1), self._replace(support=self.support + 1)
+        can_calm, can_support = calmer.calm < len(_CALM_STEPS), fuller.support < len(_SUPPORT_STEPS)
+        if fault == "beginning":
+            return calmer if can_calm else None
+        if can_support and (fault == "astray" or not can_calm):
+            return fuller
+        return calmer if can_calm else None
 
 
 @dataclass(frozen=True)
@@ -53,43 +85,38 @@ class Tuner:
     def samples(self, keys: Sequence[int], name: Callable[[int], str]) -> list[Sample]:
         """The samples of rising keys: of each the most characteristic one that both trackers hear in tune, or the purest.
 
-        What a key could bear its neighbour can, give or take a step, so the search goes on from there.
+        What a key needs its neighbour needs, too, give or take two steps, so the search goes on from there.
         """
-        made, first = [], 0
+        made, dials = [], Dials()
         for key in keys:
-            sample, taken = self._search(key, name(key), first)
-            made.append(sample)
-            first = max(0, taken - 1)
+            sample, dials = self._search(key, name(key), dials.eased())
+            made.append(dataclasses.replace(sample, samples=levelled(sample.samples, sample.loop, self.loudness_lufs)))
         return made
 
-    def _search(self, key: int, name: str, first: int) -> tuple[Sample, int]:
-        tried: list[Sample] = []
-        for sample in self._candidates(key, name, first):
-            tried.append(sample)
-            if sample.in_tune:
-                break
-        taken = tried[-1]
-        step = min(first + len(tried), len(_CHARACTER_STEPS)) - 1
-        return dataclasses.replace(taken, samples=levelled(taken.samples, taken.loop, self.loudness_lufs)), step
-
-    def _candidates(self, key: int, name: str, first: int) -> Iterator[Sample]:
-        """Samples of one key, from step `first` of the character on to the purest."""
+    def _search(self, key: int, name: str, dials: Dials) -> tuple[Sample, Dials]:
+        """Turn the dials until the sample is in tune, or, at their end, drop an attack that no dial can mend."""
         target_hz = key_to_hz(key)
         if not self._engine_tunes:
             raw = _shifted(self._model.samples[: _LONGEST_RAW_S * SAMPLE_RATE], target_hz, self.pitch)
-            yield _measured(Sample(name, key, raw[None, :]), target_hz)
-            return
-        shifted = (
-            _shifted(self._model.samples[: 2 * SAMPLE_RATE], target_hz, self.pitch) if self.pitch.pitched else None
-        )
-        for step in _CHARACTER_STEPS[first:]:
-            made = self.voice.note(target_hz, self.character * step)
-            assert made is not None
-            yield _from_note(name, key, made if shifted is None else _with_attack(made, shifted), target_hz)
-        if shifted is not None:
-            pure = self.voice.note(target_hz, 0.0)
-            assert pure is not None
-            yield _from_note(name, key, pure, target_hz)
+            return _measured(Sample(name, key, raw[None, :]), target_hz), dials
+        head = self._model.samples[: 2 * SAMPLE_RATE]
+        shifted = _shifted(head, target_hz, self.pitch) if self.pitch.pitched else None
+        while True:
+            sample = self._sample(key, name, dials, shifted)
+            further = None if sample.in_tune else dials.turned(_fault(sample, target_hz))
+            if further is None:
+                break
+            dials = further
+        if not sample.in_tune and shifted is not None:
+            sample = self._sample(key, name, dials, None)
+        return sample, dials
+
+    def _sample(self, key: int, name: str, dials: Dials, attack: Samples | None) -> Sample:
+        calm, support = dials.values
+        target_hz = key_to_hz(key)
+        note = self.voice.note(target_hz, self.character, calm, support)
+        assert note is not None
+        return _from_note(name, key, note if attack is None else _with_attack(note, attack, calm), target_hz)
 
 
 def _from_note(name: str, key: int, note: Note, target_hz: float) -> Sample:
@@ -112,6 +139,17 @@ def _measured(sample: Sample, target_hz: float) -> Sample:
     # The second tracker is asked only where the first is content.
     comb = _worst([comb_pitch(part, SAMPLE_RATE) for part in parts], target_hz, sample.tune_cents) if steady else yin
     return dataclasses.replace(sample, off_cents=(yin, comb), steady=steady)
+
+
+def _fault(sample: Sample, target_hz: float) -> Fault:
+    loop = sample.mono[sample.loop[0] : sample.loop[1] + 1] if sample.loop else sample.mono
+    track = yin_track(loop, SAMPLE_RATE)
+    if np.mean(track.voiced_probability) < STEADY_PROBABILITY:
+        return "hoarse"
+    heard = [track_pitch(track), comb_pitch(loop, SAMPLE_RATE)]
+    if abs(_worst(heard, target_hz, sample.tune_cents)) > IN_TUNE_CENTS:
+        return "astray"
+    return "beginning" if is_steady(track, target_hz) else "hoarse"
 
 
 def _worst(found_hz: list[float | None], target_hz: float, tune_cents: float) -> float:
@@ -148,8 +186,8 @@ def _stretched(samples: Floats, semitones: float) -> Samples:
     return np.asarray(moved)
 
 
-def _with_attack(note: Note, shifted: Samples) -> Note:
-    """A note that begins as the shifted effect and has become the seamless ring when its loop begins."""
+def _with_attack(note: Note, shifted: Samples, calm: float) -> Note:
+    """A note that begins as the shifted effect and becomes the seamless ring, the calmer the sooner, before its loop begins."""
     lead = note.loop_start
     attack = np.pad(shifted[:lead], (0, max(0, lead - len(shifted))))
     loop_rms = np.sqrt(np.mean(note.samples[:, lead : note.loop_end + 1] ** 2))
@@ -157,7 +195,7 @@ def _with_attack(note: Note, shifted: Samples) -> Note:
     attack = attack * (loop_rms / (np.sqrt(np.mean(tail**2)) + 1e-9))
     # The attack may stand out as a struck string does, not more.
     attack = np.clip(attack, -12.0 * loop_rms, 12.0 * loop_rms)
-    turn = np.clip((np.arange(lead) / lead - 0.3) / 0.7, 0.0, 1.0) * np.pi / 2
+    turn = np.clip((np.arange(lead) / (lead * max(0.1, 1.0 - calm)) - 0.3) / 0.7, 0.0, 1.0) * np.pi / 2
     begin = attack * np.cos(turn) + note.samples[:, :lead] * np.sin(turn)
     samples = np.concatenate([begin, note.samples[:, lead:]], axis=1).astype(np.float32)
     return dataclasses.replace(note, samples=samples)

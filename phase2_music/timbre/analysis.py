@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ BANDS_HZ: Floats = 35.0 * 2.0 ** (np.arange(0, 9.01, 0.25))
 
 _HOP = 256
 _WINDOW = 1024
+_LONG_WINDOW = 2048
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,27 @@ class SoundModel:
         """Colour in dB at frequencies in Hz, interpolated over log frequency."""
         return np.interp(np.log(np.maximum(f_hz, 1.0)), np.log(BANDS_HZ), self.colour_db)
 
+    @cached_property
+    def lasting_colour_db(self) -> Floats:
+        """Mean over time of the body's level in dB in each of BANDS_HZ, the highest at 0.
+
+        A held note lasts as long as all that the effect does in turns. The mean of its power (`colour_db`) would hold on to its
+        loudest moments alone; the mean of levels weighs them with the rest, as the ear does, which hears in dB. Moments more
+        than 40 dB under the loudest do not count, nor does what lies 60 dB under the loudest band.
+        """
+        padded = np.pad(self.body, (0, max(0, _LONG_WINDOW - len(self.body))))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, _LONG_WINDOW)[:: _LONG_WINDOW // 4]
+        spectrum = np.abs(fft.rfft(frames * _hann(_LONG_WINDOW), axis=1)) ** 2
+        power = spectrum @ band_matrix(self.sample_rate, _LONG_WINDOW).T
+        total = power.sum(axis=1)
+        level = 10 * np.log10(power[total >= 1e-4 * total.max()] + 1e-20)
+        mean = np.maximum(level, level.max() - 60.0).mean(axis=0)
+        return np.asarray(mean - mean.max())
+
+    def lasting_colour_at(self, f_hz: Floats) -> Floats:
+        """Lasting colour in dB at frequencies in Hz, interpolated over log frequency."""
+        return np.interp(np.log(np.maximum(f_hz, 1.0)), np.log(BANDS_HZ), self.lasting_colour_db)
+
     def evolution(self, frames: int) -> Floats:
         """How the first `frames` samples differ from the flat body: amplitude gains, shape (bands, columns of 256 frames)."""
         head = np.pad(self.samples[:frames], (0, max(0, frames - len(self.samples))))
@@ -131,24 +153,25 @@ def stft(samples: Floats) -> npt.NDArray[np.complex128]:
     """Short-time spectrum, Hann window of 1024, hop 256, shape (513, columns); column m is centred on frame 256 m."""
     padded = np.pad(samples, (_WINDOW // 2, _WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(samples) + 1 : _HOP]
-    return np.asarray(fft.rfft(frames * _hann(), axis=1).T)
+    return np.asarray(fft.rfft(frames * _hann(_WINDOW), axis=1).T)
 
 
 def istft(spectrum: npt.NDArray[np.complex128], frames: int) -> Floats:
     """Inverse of `stft`: weighted overlap-add back to `frames` samples."""
-    pieces = fft.irfft(spectrum.T, axis=1) * _hann()
+    pieces = fft.irfft(spectrum.T, axis=1) * _hann(_WINDOW)
     total = np.zeros((len(pieces) - 1) * _HOP + _WINDOW)
-    weight = np.zeros_like(total)
+    weight, squared = np.zeros_like(total), _hann(_WINDOW) ** 2
     for index, piece in enumerate(pieces):
         place = slice(index * _HOP, index * _HOP + _WINDOW)
         total[place] += piece
-        weight[place] += _hann() ** 2
+        weight[place] += squared
     inside = slice(_WINDOW // 2, _WINDOW // 2 + frames)
     return np.asarray(total[inside] / np.maximum(weight[inside], 1e-6))
 
 
-def _hann() -> Floats:
-    return np.asarray(signal.get_window("hann", _WINDOW))
+@cache
+def _hann(size: int) -> Floats:
+    return np.asarray(signal.get_window("hann", size))
 
 
 _MATRICES: dict[tuple[int, int], Floats] = {}

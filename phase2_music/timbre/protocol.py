@@ -44,10 +44,12 @@ class Voice(Protocol):
         """
         ...
 
-    def note(self, f0_hz: float, character: float) -> Note | None:
+    def note(self, f0_hz: float, character: float, calm: float = 0.0, support: float = 0.0) -> Note | None:
         """A note of a pitch in Hz; None where the engine cannot give a pitch to a sound.
 
-        `character` is the dial from 0 (pure tone) to 1 (as much of the effect itself as a note can hold).
+        `character` is the dial from 0 (pure tone) to 1 (as much of the effect itself as a note can hold). Two
+        more dials, from 0 to 1, take away what hides the pitch: `calm` the unrest (noise, a beginning that wanders), `support`
+        the lack of a fundamental. With both at 1 nothing hides it any more.
         """
         ...
 

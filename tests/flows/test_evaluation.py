@@ -121,6 +121,9 @@ def test_the_command_measures_two_sources(tmp_path: Path) -> None:
     figures = {figure["name"]: figure for figure in values["figures"]}
     for name in ("built and played", "in tune in fluidsynth", "in tune in sfizz", "same seed, same bytes"):
         assert figures[name]["passed"], figures[name]
+    # What is left between the players is far under what is asked: their filters, decays and first frames are the same.
+    assert figures["players agree: level"]["value"] < 0.5
+    assert figures["players agree: decay"]["value"] < 0.7
     noise, _, tone, _ = values["rows"]
     assert not noise["pitched"]
     assert noise["mel_db"] is not None
@@ -130,6 +133,11 @@ def test_the_command_measures_two_sources(tmp_path: Path) -> None:
     table = (tmp_path / "evaluation.txt").read_text()
     assert all(figure["name"] in table for figure in values["figures"])
     assert (tmp_path / "noise" / "bass" / "instrument.json").is_file()
+
+
+def test_a_bass_made_of_a_bird_is_in_tune_and_has_the_birds_colour() -> None:
+    result = evaluation.evaluate(evaluation.EvaluationOptions(("bird",), ("bass",), step=4, peer=False))
+    assert result.passed, evaluation.as_table(result)
 
 
 def test_a_sound_that_cannot_be_built_is_a_miss_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:

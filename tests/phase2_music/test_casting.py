@@ -91,7 +91,11 @@ def test_idle_effects_that_ask_for_drums_share_the_kit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"), [({"bass": [7]}, "no such effect: choose from 1 to 3"), ({"bass": [1, 2]}, "only drums")]
+    ("wanted", "message"),
+    [
+        ({"bass": [7]}, r"no such effect: choose from 1 \(effect 1\), 2 \(effect 2\), 3 \(effect 3\)"),
+        ({"bass": [1, 2]}, "only drums"),
+    ],
 )
 def test_impossible_wishes_are_refused(wanted: dict[Role, list[int]], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -12,10 +12,17 @@ from core.audio import SAMPLE_RATE, Audio, read_audio
 from core.errors import AudioError
 from core.manifest import sha256_file
 from phase2_music.instruments.build import build_instrument
-from phase2_music.instruments.drums import KIT
+from phase2_music.instruments.drums import KIT, RAMP_FRAMES
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.instruments.roles import ROLE_SPECS
-from phase2_music.instruments.sf2 import Sf2Preset, Sf2Sample, Sf2Zone, sf2_bytes, timecents
+from phase2_music.instruments.sf2 import (
+    Sf2Preset,
+    Sf2Sample,
+    Sf2Zone,
+    envelope_generators,
+    sf2_bytes,
+    timecents,
+)
 from phase2_music.instruments.sfz import OPCODES
 from phase2_music.instruments.zones import key_spans
 from phase2_music.rendering.synth import play_keys
@@ -61,7 +68,7 @@ def test_a_pitched_sound_keeps_its_attack_and_plays_in_tune(tmp_path: Path) -> N
 def test_verified_says_what_was_measured(noise_band: Path) -> None:
     for role in MELODIC_ROLES:
         document = Instrument.read(noise_band / role / "instrument.json")
-        assert document.verified.notes == len(ROLE_SPECS[role].root_keys)
+        assert document.verified.notes == len(ROLE_SPECS[role].root_keys())
         assert document.verified.within_25_cents == document.verified.notes
         assert document.verified.median_abs_cents < 5
 
@@ -165,6 +172,27 @@ def centroid(band: Path, key: int) -> float:
     samples = read_audio(band / "drums" / "samples" / f"drums_{key:03d}.flac").samples[0]
     power = np.abs(np.fft.rfft(samples)) ** 2
     return float(np.sum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE) * power) / power.sum())
+
+
+def test_a_hit_waits_for_the_ramp_that_some_players_begin_with(noise_band: Path) -> None:
+    for path in (noise_band / "drums" / "samples").iterdir():
+        samples = read_audio(path).samples[0]
+        assert not samples[:RAMP_FRAMES].any()
+        assert np.abs(samples[RAMP_FRAMES : RAMP_FRAMES + 441]).max() > 0
+
+
+def test_a_decay_reaches_its_sustain_in_fluidsynth(noise_band: Path) -> None:
+    """The guitar's sustain is 0.1: 20 dB under a sample whose loop is level, 4 s after its start."""
+    (_, sound), *_ = play_keys(noise_band / "guitar" / "guitar.sf2", "guitar", [60], seconds=6.0)
+    early, late = sound[SAMPLE_RATE // 2 : SAMPLE_RATE], sound[5 * SAMPLE_RATE :]
+    assert 20 * np.log10(rms(late) / rms(early)) == pytest.approx(-20.0 + 0.75 * 5.0, abs=0.35)
+
+
+def test_envelopes_are_written_on_fluidsynths_scale() -> None:
+    generators = envelope_generators(0.0, 4.0, 0.1, 0.35)
+    assert generators["sustainVolEnv"] == round(1000 * 20 / 96)
+    assert generators["decayVolEnv"] == timecents(4.0 * 96 / 20)
+    assert generators["releaseVolEnv"] == timecents(0.35 * 96 / 60)
 
 
 def test_a_closed_hat_chokes_the_open_one(noise_band: Path) -> None:

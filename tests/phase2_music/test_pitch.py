@@ -40,6 +40,16 @@ def test_trackers_follow_a_missing_fundamental() -> None:
     assert abs(cents_between(comb_pitch(wave, RATE), 110)) < 3
 
 
+def test_a_bright_wave_that_repeats_between_two_samples_is_fully_voiced() -> None:
+    """No whole number of samples within reach is a period, and at 6 kHz half a sample is much."""
+    f = RATE / 1300.5
+    t = np.arange(RATE) / RATE
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, 180)
+    wave = sum(np.sin(2 * np.pi * f * k * t + phases[k - 1]) for k in range(1, 181))
+    assert np.mean(yin_track(wave, RATE).voiced_probability) > 0.95
+    assert abs(cents_between(yin_pitch(wave, RATE), f)) < 1
+
+
 def test_silence_has_no_pitch() -> None:
     assert yin_pitch(np.zeros(RATE), RATE) is None
     assert comb_pitch(np.zeros(RATE), RATE) is None

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from conftest import noise
+from scipy import signal
 
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import AudioError
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
-from phase2_music.timbre.analysis import istft, stft
+from phase2_music.timbre.analysis import BANDS_HZ, SoundModel, istft, stft
 from phase2_music.timbre.engines.none import NoTimbre
-from phase2_music.timbre.engines.resonator import GUARD_FRAMES, Resonator
+from phase2_music.timbre.engines.resonator import GUARD_FRAMES, Resonator, capped, raised
 from phase2_music.timbre.protocol import VoiceRequest
 
 
@@ -74,6 +75,91 @@ def test_character_moves_from_a_pure_tone_to_the_sound() -> None:
     assert shares == sorted(shares)
     assert shares[0] < 1e-6
     assert shares[-1] > 0.02
+
+
+def chirp() -> Audio:
+    """A bird: short glides from 3 to 5 kHz, with rests between."""
+    t = np.arange(round(0.15 * SAMPLE_RATE)) / SAMPLE_RATE
+    note = np.sin(2 * np.pi * (3000 * t + 6700 * t**2)) * np.sin(np.pi * t / t[-1]) ** 2
+    return Audio(np.tile(np.pad(note, (0, len(note) // 2)), 8), SAMPLE_RATE)
+
+
+def share_of_the_fundamental(samples: np.ndarray, f0_hz: float) -> float:
+    power = np.abs(np.fft.rfft(samples)) ** 2
+    return float(power[np.abs(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE) - f0_hz) < 3].sum() / power.sum())
+
+
+@pytest.mark.parametrize("key", [28, 40, 52])
+def test_a_bass_made_of_a_bird_has_a_fundamental_and_the_birds_colour(key: int) -> None:
+    f0 = key_to_hz(key)
+    note = voice(chirp(), "bass").note(f0, 0.6)
+    loop = note.samples[0, note.loop_start : note.loop_end + 1]
+    assert share_of_the_fundamental(loop, f0) > 0.1
+    power = np.abs(np.fft.rfft(loop)) ** 2
+    f = np.fft.rfftfreq(len(loop), 1 / SAMPLE_RATE)
+    bird, below = power[(f > 3000) & (f < 5000)].sum(), power[(f > 10 * f0) & (f < 2000)].sum()
+    assert bird > 10 * below
+
+
+def test_calm_takes_the_noise_away_and_support_raises_the_fundamental() -> None:
+    v, f0 = voice(noise(), "bass"), key_to_hz(76)
+
+    def loop(calm: float, support: float) -> np.ndarray:
+        note = v.note(f0, 0.6, calm, support)
+        return note.samples[0, note.loop_start : note.loop_end + 1]
+
+    def between_harmonics(samples: np.ndarray) -> float:
+        power = np.abs(np.fft.rfft(samples)) ** 2
+        power[:: round(len(samples) * f0 / SAMPLE_RATE)] = 0.0
+        return float(power.sum())
+
+    left = [between_harmonics(loop(calm, 0.0)) for calm in (0.0, 0.6, 1.0)]
+    assert left[0] > 2 * left[1] > 0
+    assert left[2] < 1e-6 * left[0]
+    shares = [share_of_the_fundamental(loop(0.0, support), f0) for support in (0.0, 0.3, 0.6, 1.0)]
+    assert shares == sorted(shares)
+    assert shares[0] > 0.1
+    assert shares[-1] > 0.5
+
+
+def test_a_calm_note_turns_into_its_loop_sooner() -> None:
+    def wandering(calm: float) -> float:
+        note = voice(chirp()).note(220.0, 0.6, calm)
+        lead = round(0.3 * SAMPLE_RATE)
+        before, ring = note.samples[0, note.loop_start - lead : note.loop_start], note.samples[0, : note.loop_end + 1]
+        return float(np.mean((before - ring[-lead:]) ** 2))
+
+    assert wandering(0.3) < 0.1 * wandering(0.0)
+
+
+def test_noise_is_cut_from_above_to_its_power_and_soft_bins_stay_whole() -> None:
+    density = np.array([0.1, 3.0, 0.2, 5.0])
+    cut = capped(density, np.ones(4), 2.05)
+    assert np.allclose(cut, [0.1, 1.0, 0.2, 1.0])
+    assert np.sum(capped(density, np.array([1.0, 2.0, 3.0, 4.0]), 2.0) ** 2) == pytest.approx(2.0)
+    assert np.array_equal(capped(density, np.ones(4), 100.0), density)
+    assert not capped(density, np.ones(4), 0.0).any()
+
+
+def test_the_fundamental_is_raised_to_its_share_and_never_lowered() -> None:
+    flat = np.ones(100)
+    up = raised(flat, 0.5)
+    assert up[0] ** 2 == pytest.approx(99.0)
+    assert np.array_equal(up[3:], flat[3:])
+    assert np.array_equal(raised(np.array([10.0, 0.1]), 0.5), [10.0, 0.1])
+    assert len(raised(np.ones(1), 0.5)) == 1
+
+
+def test_the_lasting_colour_weighs_moments_by_time_and_the_power_by_strength() -> None:
+    """Loud thuds for a fifth of the time, soft hiss for the rest."""
+    white = np.random.default_rng(0).standard_normal(SAMPLE_RATE)
+    low, high = (signal.butter(4, band, "band", fs=SAMPLE_RATE, output="sos") for band in ([200, 400], [4000, 8000]))
+    thud = np.arange(SAMPLE_RATE) % 11025 < 2205
+    sound = np.where(thud, 3.0 * signal.sosfilt(low, white), 0.1 * signal.sosfilt(high, white))
+    model = SoundModel.of(Audio(sound, SAMPLE_RATE))
+    thuds, hiss = (int(np.argmin(np.abs(BANDS_HZ - f))) for f in (300, 6000))
+    assert model.colour_db[thuds] > model.colour_db[hiss] + 6
+    assert model.lasting_colour_db[hiss] > model.lasting_colour_db[thuds] + 6
 
 
 def test_same_seed_same_bytes_other_seed_other_grain() -> None:

@@ -13,7 +13,7 @@ class RawVoice:
 
     colour: Audio
 
-    def note(self, f0_hz: float, character: float) -> Note | None:
+    def note(self, f0_hz: float, character: float, calm: float = 0.0, support: float = 0.0) -> Note | None:
         """Never a note: nothing here gives a pitch to a sound."""
         return None
 
