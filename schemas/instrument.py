@@ -90,6 +90,9 @@ class Instrument(Document):
     sample_rate: int = Field(gt=0)
     channels: int = Field(default=1, ge=1, le=2)
     envelope: Envelope
+    lead_frames: int = Field(
+        default=0, ge=0, description="Silence at the beginning of each sample, which a renderer may strike earlier by."
+    )
     velocity_crossfade: int = Field(
         default=0, ge=0, le=32, description="Velocities over which layers blend, where a format can."
     )

@@ -18,7 +18,7 @@ from phase2_music.instruments.decentsampler import dspreset_text
 from phase2_music.instruments.drums import KIT, best_model, render_piece
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
 from phase2_music.instruments.pitch import judge_pitch
-from phase2_music.instruments.roles import COMPACT_KEY_STEP, KEY_STEP, ROLE_SPECS, RoleSpec
+from phase2_music.instruments.roles import COMPACT_KEY_STEP, KEY_STEP, RAMP_FRAMES, ROLE_SPECS, RoleSpec
 from phase2_music.instruments.samples import Sample
 from phase2_music.instruments.sfz import sfz_text
 from phase2_music.instruments.soundfont import soundfont
@@ -173,6 +173,7 @@ def _document(
             "sample_rate": SAMPLE_RATE,
             "channels": max(len(sample.samples) for sample in parts.samples),
             "envelope": ROLE_SPECS[request.role].envelope,
+            "lead_frames": RAMP_FRAMES if request.role == "drums" else 0,
             "velocity_crossfade": VELOCITY_CROSSFADE,
             "pan": request.pan,
             "openness": request.openness,

@@ -17,6 +17,7 @@ from scipy import signal
 from core.audio import Audio
 from core.loudness import normalise_loudness
 from core.seeds import generator
+from phase2_music.instruments.roles import RAMP_FRAMES
 from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel
 
 MEMBRANE = (1.0, 1.594, 2.136, 2.296, 2.653, 2.918)
@@ -28,8 +29,6 @@ WHISTLES = 2
 GUIROS = 3
 CUICAS = 4
 TRIANGLES = 5
-
-RAMP_FRAMES = 64
 
 _BUSY_KEYS = {35, 36, 37, 38, 40, 42, 44, 46, 70}
 

@@ -15,6 +15,9 @@ COMPACT_KEY_STEP = 6
 
 DRUM_BANK = 128
 
+RAMP_FRAMES = 64
+"""Silence before each drum sample, which FluidSynth's ramp over a fresh voice may take; rendering strikes so much earlier."""
+
 
 @dataclass(frozen=True)
 class RoleSpec:
@@ -45,13 +48,13 @@ class RoleSpec:
 
 ROLE_SPECS: dict[Role, RoleSpec] = {
     "keyboard": RoleSpec(
-        36, 96, Envelope(attack_s=0.002, decay_s=4.0, sustain=0.25, release_s=0.5), 0.6, 0, 0, -20.0, -21.0
+        36, 96, Envelope(attack_s=0.002, decay_s=4.0, sustain=0.25, release_s=0.5), 0.6, 0, 0, -20.0, -20.5
     ),
     "bass": RoleSpec(
-        28, 60, Envelope(attack_s=0.002, decay_s=3.0, sustain=0.35, release_s=0.25), 0.6, 0, 33, -20.0, -20.0
+        28, 60, Envelope(attack_s=0.002, decay_s=3.0, sustain=0.35, release_s=0.25), 0.6, 0, 33, -20.0, -20.5
     ),
     "guitar": RoleSpec(
-        40, 88, Envelope(attack_s=0.001, decay_s=4.0, sustain=0.1, release_s=0.35), 0.6, 0, 25, -20.0, -22.0
+        40, 88, Envelope(attack_s=0.001, decay_s=4.0, sustain=0.1, release_s=0.35), 0.6, 0, 25, -20.0, -21.5
     ),
     "drums": RoleSpec(
         35, 81, Envelope(attack_s=0.0, decay_s=0.0, sustain=1.0, release_s=60.0), 0.7, DRUM_BANK, 0, -20.0, -20.0

@@ -45,7 +45,7 @@ from phase2_music.rendering.encoding import (
 )
 from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, StemMeasure, StemMeter
 from phase2_music.rendering.reverb import Room, room_impulse
-from phase2_music.rendering.tone import Levels, minimum_phase, tone_correction
+from phase2_music.rendering.tone import Levels, minimum_phase, stem_tone, tone_correction
 from schemas.document import Role
 
 Argument = TypeVar("Argument")
@@ -208,15 +208,18 @@ def pan_gains(pan: float) -> Samples:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Level and pan of each stem, tone correction in dB for each band, loudness of the sum to be expected in LUFS."""
+    """Level and pan of each stem, its tone in dB for each band, the sum's own share of it, loudness of the sum in LUFS."""
 
     levels: dict[Role, StemLevel]
+    stem_tones_db: dict[Role, Levels]
     tone_db: Levels
     loudness_lufs: float
 
 
 def _plan(measures: Mapping[Role, StemMeasure], pans: Mapping[Role, float]) -> _Plan:
     """Levels and tone from the stems' spectra. Each moves the other a little, so both are found in turn."""
+    own = {role: _own_tone(role, measure) for role, measure in measures.items()}
+    measures = {role: StemMeasure(each.powers * 10.0 ** (own[role] / 10.0)) for role, each in measures.items()}
     tone_db = np.zeros(len(BAND_HZ))
     for _ in range(3):
         gains = _gains_db(measures, tone_db)
@@ -227,7 +230,14 @@ def _plan(measures: Mapping[Role, StemMeasure], pans: Mapping[Role, float]) -> _
     if not math.isfinite(lufs):
         raise ScoreError("the song is silent: its notes have no velocity or its channels no volume")
     levels = {r: StemLevel(round(g, 3), round(pans.get(r, 0.0) * _PAN_WIDTH[r], 3)) for r, g in gains.items()}
-    return _Plan(levels, tone_db, lufs)
+    return _Plan(levels, {role: tone + tone_db for role, tone in own.items()}, tone_db, lufs)
+
+
+def _own_tone(role: Role, measure: StemMeasure) -> Levels:
+    """A stem's own part of its tone; drums are bright by right."""
+    if role == "drums" or not len(measure.powers):
+        return np.zeros(len(BAND_HZ))
+    return stem_tone(np.asarray(measure.powers.mean(axis=0), dtype=np.float64))
 
 
 def _gains_db(measures: Mapping[Role, StemMeasure], tone_db: Levels) -> dict[Role, float]:
@@ -287,7 +297,7 @@ class _Bus:
         self, raw: Mapping[Role, Path], plan: _Plan, room: Room | None, frames: int, scratch: Path, pool: Executor
     ) -> None:
         self.frames, self.scratch, self.pool = frames, scratch, pool
-        self._tone = minimum_phase(plan.tone_db)
+        self._tones = {role: minimum_phase(tone) for role, tone in plan.stem_tones_db.items()}
         self._raw, self._plan, self._room = dict(raw), plan, room
         self._wet = scratch / f"reverb{RAW_SUFFIX}"
 
@@ -316,7 +326,7 @@ class _Bus:
     def _open_stems(self, stack: ExitStack) -> dict[str, _Part]:
         levels = self._plan.levels
         return {
-            role: _Part(stack.enter_context(open_raw(path)), levels[role], self._tone)
+            role: _Part(stack.enter_context(open_raw(path)), levels[role], self._tones[role])
             for role, path in self._raw.items()
         }
 

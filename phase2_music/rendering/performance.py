@@ -51,17 +51,20 @@ class Window:
     end_s: float
 
 
-def perform(tracks: Sequence[Track], turns: int, window: Window, fold_octaves: bool = False) -> list[Message]:
+def perform(
+    tracks: Sequence[Track], turns: int, window: Window, fold_octaves: bool = False, lead_frames: int = 0
+) -> list[Message]:
     """The messages of all tracks in playing order.
 
     Each track has `turns` channels of its own, one for each round robin of the instrument (one for all where the synthesiser
     has too few): track t's turn r plays on channel t * turns + r. Controllers before the window are told at its start; at its
-    end all keys and pedals come up.
+    end all keys and pedals come up. All is told `lead_frames` earlier: so much silence stands before the samples.
     """
     turns = turns_that_fit(len(tracks), turns)
+    early = round(lead_frames / GRID_FRAMES) * GRID_FRAMES
     messages: list[Message] = []
     for index, track in enumerate(tracks):
-        player = _Player(ROLE_SPECS[track.role], index * turns, turns, fold_octaves)
+        player = _Player(ROLE_SPECS[track.role], index * turns, turns, fold_octaves, early)
         messages += player.play(track.events, window)
     # sorted() is stable: messages of one track at one frame keep their order.
     return sorted(messages, key=lambda message: message.frame)
@@ -78,7 +81,7 @@ class _Player:
     A key that still sounds is struck again on the channel where it sounds, so that it ends there as it would on one channel.
     """
 
-    def __init__(self, spec: RoleSpec, channel: int, turns: int, fold_octaves: bool) -> None:
+    def __init__(self, spec: RoleSpec, channel: int, turns: int, fold_octaves: bool, early: int) -> None:
         self._spec = spec
         self._channel = channel
         self._turns = turns
@@ -88,10 +91,12 @@ class _Player:
         self._ringing: set[int] = set()  # keys that are up and sound by a pedal
         self._pedals: set[int] = set()
         self._wheel = _Wheel()
+        self._early = early
 
     def play(self, events: Sequence[ScoreEvent], window: Window) -> Iterator[Message]:
         for event in events:
             frame = _grid_frame(min(max(event.time_s, window.start_s), window.end_s) - window.start_s)
+            frame = max(0, frame - self._early)
             if event.kind == "on":
                 if window.start_s <= event.time_s < window.end_s:
                     yield self._strike(frame, event)

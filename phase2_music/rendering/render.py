@@ -24,17 +24,18 @@ from schemas.document import Role
 from schemas.song import Reverb, ScoreRecord, ScoreTrack, Song, Stem
 
 DOCUMENT = "song.json"
-_SONG_VERSION = 1  # raised when the same score, band and options come to sound otherwise
+_SONG_VERSION = 2  # raised when the same score, band and options come to sound otherwise
 
 
 @dataclass(frozen=True)
 class Band:
-    """The instruments of a run: each role's SF2, its number of round robins, where its source stands in the picture (-1..1),
-    and how open the scene is (0..1).
+    """The instruments of a run: each role's SF2, its number of round robins, the silence before its samples, where its source
+    stands in the picture (-1..1), and how open the scene is (0..1).
     """
 
     sf2: dict[Role, Path]
     turns: dict[Role, int]
+    lead_frames: dict[Role, int]
     pan: dict[Role, float]
     openness: float
 
@@ -63,6 +64,7 @@ def find_band(folder: Path, kept: Path | None = None) -> Band:
     return Band(
         sf2={role: role_soundfont(folder / role, each, kept) for role, each in found.items()},
         turns={role: max(zone.seq_position for zone in each.zones) for role, each in found.items()},
+        lead_frames={role: each.lead_frames for role, each in found.items()},
         pan={role: each.pan for role, each in found.items()},
         openness=sum(each.openness for each in found.values()) / len(found),
     )
@@ -221,7 +223,7 @@ def _request(score: Score, role: Role, band: Band, options: RenderOptions, folde
         raise InstrumentError(f"the score needs {role}, and the band has none: build one or use another score")
     tracks = [track for track in score.tracks if track.role == role]
     turns = turns_that_fit(len(tracks), band.turns[role])
-    messages = perform(tracks, turns, _window(score, options), options.fold_octaves)
+    messages = perform(tracks, turns, _window(score, options), options.fold_octaves, band.lead_frames[role])
     return StemRequest(role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}{RAW_SUFFIX}")
 
 

@@ -12,9 +12,12 @@ from phase2_music.rendering.metering import BAND_HZ
 SLOPE_DB = -4.5
 """Fall of the octave bands' levels per octave that recorded music is said to have."""
 MAX_CORRECTION_DB = 9.0
+STEM_SLOPE_DB = -4.5
+MAX_STEM_CUT_DB = 15.0
 TAPS = 1540
 
 _OCTAVE_HZ = 1000.0 * 2.0 ** np.arange(-4.0, 4.0)
+_ONE_KHZ = 4  # its place among the octaves
 _TOLERANCE_DB = 6.0  # what lies further off the line is brought so near,
 _STRENGTH = 0.3  # and everything nearer by this share: bands have a character of their own
 _ABSENT_DB = 30.0  # what lies so far below the strongest band is not played: it is noise, and is not raised
@@ -39,6 +42,20 @@ def tone_correction(powers: Levels) -> Levels:
         now, _present = _distance(powers * 10.0 ** (_over_bands(octaves) / 10.0))
         octaves = np.clip(octaves + present * (wanted - now), -MAX_CORRECTION_DB, MAX_CORRECTION_DB)
     return _over_bands(octaves)
+
+
+def stem_tone(powers: Levels) -> Levels:
+    """Gain in dB for each third octave of a melodic stem with these powers, both of shape (bands,); never above 0.
+
+    An instrument made of a bright sound can have most of its power above its notes. What stands above a line that falls from
+    the strongest octave up to 1 kHz by `STEM_SLOPE_DB` per octave is lowered toward it, by `MAX_STEM_CUT_DB` at most, so that
+    the role's level is set by what carries its notes.
+    """
+    levels = octave_levels_db(powers)
+    above = np.maximum(0.0, np.arange(len(_OCTAVE_HZ)) - _ONE_KHZ)
+    line = levels[: _ONE_KHZ + 1].max() + STEM_SLOPE_DB * above
+    cut = np.where(above > 0, np.clip(levels - line, 0.0, MAX_STEM_CUT_DB), 0.0)
+    return _over_bands(-cut)
 
 
 def octave_levels_db(powers: Levels) -> Levels:

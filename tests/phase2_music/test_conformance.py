@@ -78,7 +78,13 @@ def band(tmp_path_factory: pytest.TempPathFactory) -> Band:
     for role in ROLES:
         (folder / f"{role}.sf2").write_bytes(soundfont(role, [instrument(role)]))
     sf2 = {role: folder / f"{role}.sf2" for role in ROLES}
-    return Band(sf2=sf2, turns=dict.fromkeys(ROLES, 2), pan=dict.fromkeys(ROLES, 0.0), openness=0.5)
+    return Band(
+        sf2=sf2,
+        turns=dict.fromkeys(ROLES, 2),
+        lead_frames=dict.fromkeys(ROLES, 0),
+        pan=dict.fromkeys(ROLES, 0.0),
+        openness=0.5,
+    )
 
 
 @dataclass(frozen=True)
@@ -635,7 +641,7 @@ def test_synthesisers_are_made_one_at_a_time(band: Band, tmp_path: Path, monkeyp
 
 def test_an_sf2_without_the_roles_preset_is_refused(player: Player, tmp_path: Path) -> None:
     band = player.band
-    wrong = Band(sf2={**band.sf2, "keyboard": band.sf2["bass"]}, turns=band.turns, pan=band.pan, openness=0.5)
+    wrong = replace(band, sf2={**band.sf2, "keyboard": band.sf2["bass"]})
     score = read_score(write(tmp_path / "a.mid", held()))
     with pytest.raises(InstrumentError, match=r"bass\.sf2: has no preset 0 in bank 0: build"):
         raw_stems(score, wrong, {}, RenderOptions(), tmp_path)

@@ -12,9 +12,9 @@ from core.audio import SAMPLE_RATE, Audio, read_audio
 from core.errors import AudioError
 from core.manifest import sha256_file
 from phase2_music.instruments.build import build_instrument
-from phase2_music.instruments.drums import KIT, RAMP_FRAMES
+from phase2_music.instruments.drums import KIT
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
-from phase2_music.instruments.roles import ROLE_SPECS
+from phase2_music.instruments.roles import RAMP_FRAMES, ROLE_SPECS
 from phase2_music.instruments.sf2 import (
     Sf2Preset,
     Sf2Sample,

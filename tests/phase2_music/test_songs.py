@@ -61,7 +61,9 @@ def scores(draw: st.DrawFn) -> mido.MidiFile:
 
 
 @seed(1)
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate])
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
+)
 @given(midi=scores())
 def test_made_up_scores_keep_to_loudness_and_peak(
     midi: mido.MidiFile, tmp_path_factory: pytest.TempPathFactory, noise_band: Path

@@ -125,6 +125,7 @@ INSTRUMENT = {
     "sample_rate": 44100,
     "channels": 2,
     "envelope": {"attack_s": 0.01, "decay_s": 2.0, "sustain": 0.0, "release_s": 0.3},
+    "lead_frames": 64,
     "velocity_crossfade": 16,
     "pan": 0.5,
     "openness": 0.95,
