@@ -130,6 +130,7 @@ def finish(ledger: Ledger, song_folder: Path) -> Made:
     instruments = [Instrument.read(folder / "instruments" / role / "instrument.json") for role in ROLES]
     song = Song.read(song_folder / "song.json")
     warnings = list(ledger.run.picture.notes) if ledger.run.picture else []
+    warnings += ledger.run.scene_notes
     warnings += [f"{effect.file}: {problem}" for effect in document.effects for problem in effect.verdict]
     warnings += [*document.notes, *(f"no effect of {variant}" for variant in document.left_out)]
     warnings += [f"{instrument.role}: {warning}" for instrument in instruments for warning in instrument.warnings]

@@ -75,4 +75,5 @@ class Run(Document):
     stages: list[Stage] = Field(default_factory=list)
     casting: list[Casting] = Field(default_factory=list)
     outputs: list[Output] = Field(default_factory=list)
+    scene_notes: list[str] = Field(default_factory=list, description="What the vision engine left out of the scene.")
     warnings: list[str] = Field(default_factory=list)

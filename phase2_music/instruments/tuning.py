@@ -137,7 +137,10 @@ def _measured(sample: Sample, target_hz: float) -> Sample:
     yin = _worst([track_pitch(track) for track in tracks], target_hz, sample.tune_cents)
     steady = abs(yin) <= IN_TUNE_CENTS and all(is_steady(track, target_hz) for track in tracks)
     # The second tracker is asked only where the first is content.
-    comb = _worst([comb_pitch(part, SAMPLE_RATE) for part in parts], target_hz, sample.tune_cents) if steady else yin
+    if not steady:
+        return dataclasses.replace(sample, off_cents=(yin, yin), steady=False)
+    first = sample.samples[0, round(0.03 * SAMPLE_RATE) : round(1.03 * SAMPLE_RATE)]
+    comb = _worst([comb_pitch(part, SAMPLE_RATE) for part in (*parts, first)], target_hz, sample.tune_cents)
     return dataclasses.replace(sample, off_cents=(yin, comb), steady=steady)
 
 

@@ -63,12 +63,16 @@ class StemMeter:
         if missing := -self._waiting % HOP_FRAMES:
             self._pending.append(np.zeros((missing, 2), dtype=np.float32))
         self._pending.append(np.zeros((_OVERLAP, 2), dtype=np.float32))
-        self._transform()
+        self._transform(last=True)
         return StemMeasure(np.concatenate([np.zeros((0, len(BAND_HZ)), dtype=np.float32), *self._powers]))
 
-    def _transform(self) -> None:
+    def _transform(self, *, last: bool = False) -> None:
         joined = np.concatenate(self._pending)
         hops = (len(joined) - 2 * _OVERLAP) // HOP_FRAMES
+        if not last:
+            # Whole batches from the beginning: a product of another shape rounds otherwise, and the same stem must measure the
+            # same in whatever blocks it comes.
+            hops = hops // _BATCH_HOPS * _BATCH_HOPS
         if hops <= 0:
             self._pending = [joined]
             return

@@ -540,3 +540,15 @@ def test_mixing_does_not_load_what_takes_long_to_load() -> None:
 
 def test_blocks_are_whole_parts_of_a_hop() -> None:
     assert HOP_FRAMES % BLOCK_FRAMES == 0
+
+
+def test_a_stem_measures_the_same_in_whatever_blocks_it_comes() -> None:
+    sound = np.random.default_rng(0).standard_normal((5 * SAMPLE_RATE, 2)).astype(np.float32)
+    measures = []
+    for size in (1000, 16384, 70560, len(sound)):
+        meter = StemMeter()
+        for start in range(0, len(sound), size):
+            meter.add(sound[start : start + size])
+        measures.append(meter.measure().powers)
+    for other in measures[1:]:
+        np.testing.assert_array_equal(measures[0], other)
