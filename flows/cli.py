@@ -634,6 +634,61 @@ def eval_vision(engines: tuple[str, ...], pictures: str, folder: Path | None, ou
         raise SystemExit(1)
 
 
+@evaluate.command(name="prompts")
+@click.argument("scenes", type=PATH)
+@click.option(
+    "--effects", metavar="E", help="An engine that reads prompts: count with its tokenizers and measure its sounds."
+)
+@click.option("--out", type=PATH, help="Keep the sounds and the figures in this folder.")
+@seed_option
+@json_option
+@_example("photone eval prompts runs")
+def eval_prompts(scenes: Path, effects: str | None, out: Path | None, seed: int, as_json: bool) -> None:
+    """Show what each part of a prompt costs, for the scenes in a folder; exit status 1 when our own are cut off."""
+    from core.manifest import prepare_folder, to_json, write_text
+    from flows.evaluation import prompts as evaluation
+
+    if out is not None:
+        prepare_folder(out)
+    with _progress() as report:
+        result = evaluation.evaluate(evaluation.PromptsOptions(scenes, effects, out, seed), report)
+    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
+    if out is not None:
+        write_text(out / "prompts.json", values)
+        write_text(out / "prompts.txt", table + "\n")
+    click.echo(values if as_json else table, nl=not as_json)
+    if not result.passed:
+        raise SystemExit(1)
+
+
+@evaluate.command(name="foley")
+@click.option("--materials", metavar="NAME,...", default="", help="Materials; all by default.")
+@click.option("--gestures", metavar="NAME,...", default="", help="Gestures; all by default.")
+@click.option("--seconds", type=click.FloatRange(0.5, 30), default=4.0, show_default=True, help="Length of an effect.")
+@click.option("--seeds", type=click.IntRange(2, 100), default=8, show_default=True, help="Sounds to tell gestures by.")
+@click.option("--words/--no-words", default=True, show_default=True, help="Also try every word of timbre (minutes).")
+@click.option("--out", type=PATH, help="Keep the figures in this folder.")
+@json_option
+@_example("photone eval foley --materials metal,wood,glass --no-words")
+def eval_foley(materials: str, gestures: str, out: Path | None, as_json: bool, **rest: Any) -> None:
+    """Measure the foley engine, every material under every gesture; exit status 1 when a law or a target is missed."""
+    from core.manifest import prepare_folder, to_json, write_text
+    from flows.evaluation import foley as evaluation
+
+    if out is not None:
+        prepare_folder(out)
+    options = evaluation.FoleyOptions(_names(materials), _names(gestures), **rest)
+    with _progress() as report:
+        result = evaluation.evaluate(options, report)
+    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
+    if out is not None:
+        write_text(out / "foley.json", values)
+        write_text(out / "foley.txt", table + "\n")
+    click.echo(values if as_json else table, nl=not as_json)
+    if not result.passed:
+        raise SystemExit(1)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 

@@ -64,7 +64,7 @@ class Ledger:
 
         Files that the stage had made earlier and did not make again are removed.
         """
-        key = sha256_json({"stage": name, "photone": photone_version(), **depends_on})
+        key = self._key(name, depends_on)
         done = self._done(name, key)
         began = time.perf_counter()
         if not done:
@@ -76,12 +76,18 @@ class Ledger:
         self._update(stages=_replaced(self.run.stages, stage))
         return done
 
+    def knows(self, name: str, depends_on: dict[str, Any]) -> bool:
+        """Whether a stage was done from the same, although its files may have changed since."""
+        key = self._key(name, depends_on)
+        return any(stage.name == name and stage.key == key for stage in self.run.stages)
+
     def note(
         self,
         *,
         picture: PictureRecord | None = None,
         engines: Engines | None = None,
         casting: Sequence[Casting] | None = None,
+        scene_notes: Sequence[str] | None = None,
         warnings: Sequence[str] | None = None,
     ) -> None:
         """Write facts of the run into the manifest."""
@@ -92,6 +98,8 @@ class Ledger:
             update["engines"] = engines
         if casting is not None:
             update["casting"] = list(casting)
+        if scene_notes is not None:
+            update["scene_notes"] = list(scene_notes)
         if warnings is not None:
             update["warnings"] = list(warnings)
         if update:
@@ -101,6 +109,10 @@ class Ledger:
         """Mark the stages that this ledger was not asked for as cached."""
         stages = [s if s.name in self._touched else s.model_copy(update={"cached": True}) for s in self.run.stages]
         self._update(stages=stages)
+
+    @staticmethod
+    def _key(name: str, depends_on: dict[str, Any]) -> str:
+        return sha256_json({"stage": name, "photone": photone_version(), **depends_on})
 
     def _done(self, name: str, key: str) -> bool:
         if not any(stage.name == name and stage.key == key for stage in self.run.stages):

@@ -20,7 +20,7 @@ from flows.engines import load_engine
 from flows.ledger import Ledger, files_under
 from flows.songs import Made, Report, ShowScore, SongOptions, finish, song_stage
 from phase1_sound.effects import EFFECTS_ENGINES
-from phase1_sound.effects.making import Previous, make_effects, read_effects
+from phase1_sound.effects.making import Previous, Told, make_effects, read_effects
 from phase1_sound.vision import VISION_ENGINES
 from phase1_sound.vision.pictures import save_analysed
 from phase1_sound.vision.protocol import VisionRequest
@@ -97,14 +97,16 @@ def scene_stage(ledger: Ledger, options: MakeOptions) -> None:
     engine = load_engine(VISION_ENGINES, options.vision)
 
     def work() -> list[Path]:
-        engine.describe(VisionRequest(picture)).write(out)
+        notes: list[str] = []
+        engine.describe(VisionRequest(picture, notes.append)).write(out)
+        ledger.note(scene_notes=notes)
         return [out]
 
     ledger.stage("scene", _depends("scene", engine.info, picture=sha256_file(picture)), work)
 
 
-def effects_stage(ledger: Ledger, options: MakeOptions) -> None:
-    """effects/: every variant of the scene as a sound."""
+def effects_stage(ledger: Ledger, options: MakeOptions, report: Report = lambda text: None) -> None:
+    """effects/: every variant of the scene as a sound; `report` is told how far it is."""
     scene_path, out = ledger.folder / "scene.json", ledger.folder / "effects"
     engine = load_engine(EFFECTS_ENGINES, options.effects)
     scene_sha256, seed = sha256_file(scene_path), derive_seed(options.seed, "effects")
@@ -115,7 +117,8 @@ def effects_stage(ledger: Ledger, options: MakeOptions) -> None:
         old = read_effects(out)
         same = ledger.knows("effects", depends)
         previous = Previous.of(old, scene_sha256, seed, same=same) if old else None
-        make_effects(read_scene(scene_path), scene_sha256, engine, out, seed, previous=previous)
+        told = Told(lambda done, of: report(f"effects: {done} of {of}"), lambda text: report(f"effects: {text}"))
+        make_effects(read_scene(scene_path), scene_sha256, engine, out, seed, told=told, previous=previous)
         return files_under(out)
 
     ledger.stage("effects", depends, work)
@@ -216,9 +219,12 @@ def make(options: MakeOptions, report: Report = lambda stage: None, show: ShowSc
     check_options(options)
     report("picture")
     ledger = open_run(options)
-    for name, stage in (("scene", scene_stage), ("effects", effects_stage), ("casting", casting_stage)):
-        report(name)
-        stage(ledger, options)
+    report("scene")
+    scene_stage(ledger, options)
+    report("effects")
+    effects_stage(ledger, options, report)
+    report("casting")
+    casting_stage(ledger, options)
     instruments_stage(ledger, options, lambda role: report(f"instrument {role}"))
     report("song")
     return finish(ledger, song_stage(ledger, options.song, show))

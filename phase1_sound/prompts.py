@@ -2,15 +2,19 @@
 
 The caption style is the one that such models were trained on: general nouns, at most some 45 words (their
 text encoders cut what is longer), what must not be heard goes into the negative prompt, and no instrument is
-named: naming a guitar makes a model play a tune on it.
+named: naming a guitar makes a model play a tune on it. The legacy style writes whole sentences of instruction, as the
+student project did, for comparison.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from schemas.effect import Prompt
+from schemas.effect import Prompt, Tokens
 from schemas.scene import Scene, SoundSource, Variant
 
 QUALITY = "close-up field recording, clear, high quality"
@@ -57,39 +61,110 @@ _LOOSE_END = re.compile(
 )
 
 
+# Text encoders of AudioLDM2, and how many tokens of a text they read.
+LIMITS = {"CLAP": 512, "T5": 128}
+_LETTERS_A_TOKEN = 7  # longer words are cut in pieces: an estimate
+_MARKS = {"CLAP": 2, "T5": 1}  # at a text's beginning and end
+_LEGACY_TIMBRES = 6
+
+CountTokens = Callable[[str], Sequence[Tokens]]
+
+
 @dataclass(frozen=True)
 class PromptOptions:
-    """Which parts a prompt has: the switches of an ablation. The defaults are what `photone make` uses."""
+    """Which parts a prompt has: the switches of an ablation. The defaults are what `photone make` uses.
 
+    `instrument` names the instrument that the variant is meant for.
+    """
+
+    style: Literal["caption", "legacy"] = "caption"
     context: bool = True
     mood: bool = False
     material: bool = True
     timbre: bool = True
     quality: bool = True
     negative: bool = True
+    instrument: bool = False
+
+
+CAPTION = PromptOptions()
 
 
 def effect_prompt(
     scene: Scene,
     source: SoundSource,
     variant: Variant,
-    options: PromptOptions = PromptOptions(),
+    options: PromptOptions = CAPTION,
 ) -> Prompt:
-    """Write the prompt of one variant, at most 44 words in the positive part (48 with the mood).
+    """Write the prompt of one variant. As a caption it has at most 44 words in its positive part (48 with the mood):
 
     "{play_method} of {name}, made of {material}, {timbre} sound, {context}, close-up field recording, clear,
     high quality"
+
+    Token counts are estimated; an engine with tokenizers counts them (`counted`).
     """
+    write = _caption if options.style == "caption" else _instruction
+    text = write(scene, source, variant, options)
+    negative = NEGATIVE if options.negative else ""
+    prompt = Prompt(text=text, negative=negative, words=len(text.split()), style=options.style)
+    return counted(prompt, estimated_tokens)
+
+
+def counted(prompt: Prompt, count: CountTokens) -> Prompt:
+    """The prompt with its token counts, and whether an encoder leaves off the end of either text."""
+    tokens = list(count(prompt.text))
+    beyond = any(each.count > each.limit for each in (*tokens, *count(prompt.negative)))
+    return prompt.model_copy(update={"tokens": tokens, "truncated": beyond})
+
+
+def estimated_tokens(text: str) -> list[Tokens]:
+    """About how many tokens a text has, where no tokenizer is at hand.
+
+    A rule of thumb: a token for each seven letters of a word, one for each mark of punctuation, and the encoder's own.
+    """
+    pieces = sum(math.ceil(len(word) / _LETTERS_A_TOKEN) for word in re.findall(r"\w+", text))
+    pieces += len(re.findall(r"[^\w\s]", text))
+    return [
+        Tokens(encoder=name, count=pieces + _MARKS[name], limit=limit, estimated=True) for name, limit in LIMITS.items()
+    ]
+
+
+def _caption(scene: Scene, source: SoundSource, variant: Variant, options: PromptOptions) -> str:
     parts = [
         _event(source, variant),
         _prefixed("made of ", source.material, _MAX_MATERIAL) if options.material else "",
         _timbre(variant) if options.timbre else "",
         context_of(scene) if options.context else "",
         _prefixed("", scene.mood_description, 3, " mood") if options.mood else "",
+        f"like a {_role(variant)}" if options.instrument and _role(variant) else "",
         QUALITY if options.quality else "",
     ]
-    text = ", ".join(part for part in parts if part)
-    return Prompt(text=text, negative=NEGATIVE if options.negative else "", words=len(text.split()))
+    return ", ".join(part for part in parts if part)
+
+
+def _instruction(scene: Scene, source: SoundSource, variant: Variant, options: PromptOptions) -> str:
+    """Sentences that tell the model what to do, nothing shortened, with what must not be heard among them."""
+    timbre = ", ".join(variant.timbre[:_LEGACY_TIMBRES])
+    made_of = f", which is made of {source.material}" if options.material and source.material else ""
+    role = _role(variant) if options.instrument else ""
+    sentences = [
+        f"Create a realistic sound effect of {source.name}{made_of}. What happens to it: {variant.play_method}.",
+        f"Its timbre should be {timbre}, and it should stay so from beginning to end."
+        if options.timbre and timbre
+        else "",
+        f"It is heard in this scene: {scene.scene_description}" if options.context else "",
+        f"The mood of the whole is: {scene.mood_description}" if options.mood else "",
+        f"Somebody should be able to play it like a {role} later, so let each event stand out clearly." if role else "",
+        "Record it closely and cleanly, in high quality, with a natural attack and a natural end."
+        if options.quality
+        else "",
+        "There must be no speech, no singing, no melody and no background music in it." if options.negative else "",
+    ]
+    return " ".join(sentence.strip() for sentence in sentences if sentence)
+
+
+def _role(variant: Variant) -> str:
+    return variant.mapping_to_music_instrument or ""
 
 
 def without_instruments(text: str) -> str:

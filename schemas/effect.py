@@ -53,7 +53,10 @@ class Measures(Part):
     """Figures of one effect that need no model.
 
     Loudness in LUFS (BS.1770-4), true peak in dBTP, centroid and rolloff (85 %) in Hz, flatness 0..1, crest in dB, onsets per
-    second, t30_s the time from the loudest frame to 30 dB below it (None when the sound never falls that far).
+    second, t30_s the time from the loudest frame to 30 dB below it (None when the sound never falls that far). The last eight
+    (None in documents of earlier versions) tell what the sound resembles: shares of speech-like time and of melodic power,
+    regularity of the level (0..1), its fluctuation at 20-150 Hz over its mean, how often a second it rises and falls, its mean
+    under its peak in dB, its standard deviation in dB, and how fast it moves in dB per second.
     """
 
     loudness_lufs: float
@@ -67,6 +70,14 @@ class Measures(Part):
     crest_db: float
     onset_rate_hz: float
     t30_s: float | None
+    speech_share: float | None = Field(default=None, ge=0, le=1)
+    music_share: float | None = Field(default=None, ge=0, le=1)
+    regularity: float | None = Field(default=None, ge=0, le=1)
+    roughness: float | None = Field(default=None, ge=0)
+    pace_hz: float | None = Field(default=None, ge=0)
+    ringing_db: float | None = Field(default=None, le=0)
+    spread_db: float | None = Field(default=None, ge=0)
+    unrest_db_s: float | None = Field(default=None, ge=0)
 
 
 class Effect(Part):

@@ -39,6 +39,8 @@ HEAVY = {
 HEAVY_MODULES = (
     "phase1_sound.vision.engines.qwen",
     "phase1_sound.effects.engines.audioldm2",
+    "phase1_sound.effects.engines.stable_audio",
+    "phase1_sound.effects.engines.diffusion",
     "phase2_music.timbre.engines.rave",
     "phase2_music.timbre.train",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,13 @@ def make_effects(
     """
     prepare_folder(out)
     told = replace(told, progress=on_progress) if on_progress else told
-    before = previous or Previous.none()
+    before = previous or Previous()
     plan = plan_effects(scene, seed, options.prompt, before.own_seeds)
-    kept = before.kept(out)
+    kept = before.kept(out, plan, engine)
     todo = [each for each in plan if each.number not in kept]
     able, left_out = _able(todo, engine)
+    if not able and not kept:
+        raise _nothing(engine, plan)
     making = Making(engine, out, options, told, before.own_seeds)
     made = making.all(able)
     document = Effects(
@@ -83,7 +85,7 @@ def make_effects(
         openness=openness_of(scene),
         effects=_sorted([*kept.values(), *made]),
         left_out=[_name(each) for each in left_out],
-        notes=[*_notes(engine), *making.notes, *before.notes],
+        notes=_gathered(before.document.notes if before.document and kept else (), engine, making, before.notes),
     )
     document.write(out / DOCUMENT)
     remove_stale(out, {effect.file for effect in document.effects})
@@ -121,10 +123,12 @@ def remake_effects(
     prepare_folder(out)
     todo = [plan[number] for number in sorted(set(numbers))]
     able, _ = _able(todo, engine)
+    if not able:
+        raise _nothing(engine, todo)
     record = EngineRecord.of(engine.info)
     making = Making(engine, out, options, told, own_seeds)
     made = [effect.model_copy(update=_by_itself(effect, record, seed, old)) for effect in making.all(able)]
-    document = _with(old, made, [_name(each) for each in able], [*_notes(engine), *making.notes])
+    document = _with(old, made, [_name(each) for each in able], _gathered(old.notes, engine, making))
     document.write(out / DOCUMENT)
     return document
 
@@ -142,7 +146,7 @@ def _with(old: Effects, made: Sequence[Effect], names: Sequence[str], notes: Seq
         update={
             "effects": effects,
             "left_out": [name for name in old.left_out if name not in names],
-            "notes": list(dict.fromkeys([*old.notes, *notes])),
+            "notes": list(notes),
         }
     )
 
@@ -157,49 +161,60 @@ def read_effects(folder: Path) -> Effects | None:
 
 @dataclass(frozen=True)
 class Previous:
-    """What earlier effects of the same folder mean for new ones: own seeds, effects that need not be made, and notes."""
+    """Earlier effects of the same folder, where they are of the same scene and seed, and what is to be said of them.
 
-    own_seeds: Mapping[int, int]
-    effects: Sequence[Effect]
+    `same` says that the same engine and the same photone made them: what is intact need not be made again.
+    """
+
+    document: Effects | None = None
+    same: bool = False
     notes: Sequence[str] = ()
 
     @classmethod
-    def none(cls) -> Previous:
-        """Nothing was there."""
-        return cls({}, ())
-
-    @classmethod
     def of(cls, document: Effects, scene_sha256: str, seed: int, *, same: bool) -> Previous:
-        """Read earlier effects: `same` says that scene, engine, seed and photone are those that made them.
+        """Read earlier effects. Another scene or seed undoes what was made again by itself, which a note tells."""
+        if (document.scene_sha256, document.seed) == (scene_sha256, seed):
+            return cls(document, same)
+        numbers = ", ".join(str(effect.number) for effect in document.effects if effect.own_seed is not None)
+        gone = f"made again with the rest, for another scene or seed: what --only had changed in effect {numbers}"
+        return cls(notes=[gone] if numbers else [])
 
-        Then all are still good. Else those that were made by another engine by themselves are, and the others that were
-        made by themselves keep their seed. Another scene or seed undoes both, which a note tells.
-        """
-        alone = [effect for effect in document.effects if effect.own_seed is not None]
-        if (document.scene_sha256, document.seed) != (scene_sha256, seed):
-            numbers = ", ".join(str(effect.number) for effect in alone)
-            gone = f"made again with the rest, for another scene or seed: what --only had changed in effect {numbers}"
-            return cls({}, (), [gone] if alone else [])
-        foreign = [effect for effect in alone if effect.engine is not None]
-        own_seeds = {effect.number: effect.own_seed for effect in alone if effect.own_seed is not None}
-        return cls(own_seeds, document.effects if same else foreign)
+    @property
+    def effects(self) -> Sequence[Effect]:
+        return self.document.effects if self.document else ()
 
-    def kept(self, folder: Path) -> dict[int, Effect]:
-        """The effects that need not be made again: good ones whose files are still there, by number.
+    @property
+    def own_seeds(self) -> dict[int, int]:
+        """Seeds of the effects that were made again by themselves."""
+        return {effect.number: effect.own_seed for effect in self.effects if effect.own_seed is not None}
+
+    def kept(self, folder: Path, plan: Sequence[Planned], engine: EffectsEngine) -> dict[int, Effect]:
+        """The effects that need not be made again, by number.
+
+        What the user made by itself with another engine or other prompts cannot be made again here: it stays as it is.
 
         Raises:
-            UsageError: the file of one that another engine had made is gone.
+            UsageError: such an effect is gone.
         """
-        intact = {effect.number: effect for effect in self.effects if _intact(effect, folder)}
+        planned = {each.number: each for each in plan}
+        same = self.same and self.document is not None and self.document.engine == EngineRecord.of(engine.info)
+        kept = {}
         for effect in self.effects:
-            by_hand = effect.engine is not None and effect.own_seed is not None
-            if effect.engine is not None and by_hand and effect.number not in intact:
+            asked_alike = effect.engine is None and _asked_alike(effect, planned.get(effect.number))
+            by_hand = effect.own_seed is not None and not asked_alike
+            if by_hand and not _intact(effect, folder):
                 raise UsageError(
-                    f"{folder / effect.file}: is gone or changed, and was made by itself with {effect.engine.name}: make it "
-                    f"again with `photone effects --only {effect.number} --effects {effect.engine.name}...`, "
-                    f"or remove {folder / DOCUMENT}"
+                    f"{folder / effect.file}: is gone or changed, and was made by itself with another engine or prompt: "
+                    f"make it again with `photone effects --only {effect.number}`, or remove {folder / DOCUMENT}"
                 )
-        return intact
+            if by_hand or (same and asked_alike and _intact(effect, folder)):
+                kept[effect.number] = effect
+        return kept
+
+
+def _asked_alike(effect: Effect, planned: Planned | None) -> bool:
+    asked = planned.prompt if planned else None
+    return asked is not None and (effect.prompt.text, effect.prompt.negative) == (asked.text, asked.negative)
 
 
 def _intact(effect: Effect, folder: Path) -> bool:
@@ -213,14 +228,17 @@ def _able(plan: Sequence[Planned], engine: EffectsEngine) -> tuple[list[Planned]
         return list(plan), []
     declined = engine.declined([each.request for each in plan])
     pairs = list(zip(plan, declined, strict=True))
-    able = [each for each, left in pairs if not left]
-    if not able:
-        raise UsageError(f"{engine.info.name}: makes none of the {len(plan)} effects: choose another engine")
-    return able, [each for each, left in pairs if left]
+    return [each for each, left in pairs if not left], [each for each, left in pairs if left]
 
 
-def _notes(engine: EffectsEngine) -> Sequence[str]:
-    return engine.notes if isinstance(engine, HasNotes) else ()
+def _nothing(engine: EffectsEngine, plan: Sequence[Planned]) -> UsageError:
+    return UsageError(f"{engine.info.name}: makes none of the {len(plan)} effects: choose another engine")
+
+
+def _gathered(old: Sequence[str], engine: EffectsEngine, making: Making, more: Sequence[str] = ()) -> list[str]:
+    """What the user should know, each once: what was said of what stays, of the engine, and of what failed."""
+    own = engine.notes if isinstance(engine, HasNotes) else ()
+    return list(dict.fromkeys([*old, *own, *making.notes, *more]))
 
 
 def _name(planned: Planned) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from core.audio import Audio
 from core.engines import EngineInfo
+from schemas.effect import Tokens
+
+Report = Callable[[str], None]
+"""Told what an engine is doing, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -47,5 +51,46 @@ class EffectsEngine(Protocol):
 
         Raises:
             EngineError: the engine failed.
+        """
+        ...
+
+
+# What an engine may have beyond `make`.
+
+
+@runtime_checkable
+class ReadsPrompts(Protocol):
+    """An engine that reads `prompt` and `negative_prompt`, and knows how many tokens they have."""
+
+    def tokens(self, text: str) -> Sequence[Tokens]:
+        """The tokens of a text, for each of its text encoders."""
+        ...
+
+
+@runtime_checkable
+class TellsProgress(Protocol):
+    """A slow engine that tells how far it is inside a batch."""
+
+    def watch(self, report: Report) -> None:
+        """Tell `report` from now on."""
+        ...
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """An engine with something to say to the user once: the licence of its weights, the limits of its sound."""
+
+    notes: tuple[str, ...]
+
+
+@runtime_checkable
+class MayDecline(Protocol):
+    """An engine that cannot make every request, and may leave some out because the user said so."""
+
+    def declined(self, requests: Sequence[EffectRequest]) -> Sequence[bool]:
+        """For each request whether it is left out.
+
+        Raises:
+            UsageError: requests cannot be met, and the user did not say that they may be left out.
         """
         ...

@@ -15,9 +15,12 @@ from phase1_sound.prompts import (
     QUALITY,
     PromptOptions,
     context_of,
+    counted,
     effect_prompt,
+    estimated_tokens,
     without_instruments,
 )
+from schemas.effect import Prompt
 from schemas.scene import Scene
 
 INSTRUMENTS = re.compile(
@@ -66,6 +69,63 @@ def test_each_switch_takes_its_part_away_and_nothing_else(switch: str, gone: str
     assert gone not in less
     assert "tapped with a spoon of cup" in less
     assert len(full) - len(less) < len(gone) + 20
+
+
+def test_the_parts_of_a_legacy_prompt_are_switched_one_by_one() -> None:
+    scene = scene_of(material="ceramic")
+    variant = scene.sound_sources[0].variants[0].model_copy(update={"mapping_to_music_instrument": "guitar"})
+    full = PromptOptions(style="legacy", mood=True, instrument=True)
+
+    def text(options: PromptOptions) -> str:
+        return effect_prompt(scene, scene.sound_sources[0], variant, options).text
+
+    parts = {
+        "context": "small kitchen",
+        "mood": "calm and warm",
+        "material": "ceramic",
+        "timbre": "bright, ringing",
+        "quality": "high quality",
+        "negative": "no speech",
+        "instrument": "guitar",
+    }
+    for switch, said in parts.items():
+        assert said in text(full)
+        assert said not in text(replace(full, **{switch: False}))
+        for other, kept in parts.items():
+            assert (kept in text(replace(full, **{switch: False}))) == (other != switch)
+    bare = replace(full, **dict.fromkeys(parts, False))
+    assert text(bare) == "Create a realistic sound effect of cup. What happens to it: tapped with a spoon."
+    assert effect_prompt(scene, scene.sound_sources[0], variant, full).style == "legacy"
+
+
+def test_an_instrument_is_named_only_where_it_is_asked_for() -> None:
+    scene = scene_of()
+    source = scene.sound_sources[0]
+    variant = source.variants[0].model_copy(update={"mapping_to_music_instrument": "drums"})
+    hinted = effect_prompt(scene, source, variant, PromptOptions(instrument=True)).text
+    assert "like a drums" in hinted
+    assert hinted.replace(", like a drums", "") == effect_prompt(scene, source, variant).text
+    none = effect_prompt(scene, source, source.variants[0], PromptOptions(instrument=True)).text
+    assert none == prompt_of(scene)
+
+
+def test_tokens_are_estimated_and_said_to_be_so() -> None:
+    scene = scene_of()
+    prompt = effect_prompt(scene, *scene.variants[0])
+    assert [(each.encoder, each.limit, each.estimated) for each in prompt.tokens] == [
+        ("CLAP", 512, True), ("T5", 128, True),
+    ]  # fmt: skip
+    clap, t5 = (each.count for each in prompt.tokens)
+    assert prompt.words < t5 < clap < 2 * prompt.words + 10
+    assert not prompt.truncated
+
+
+@pytest.mark.parametrize(("text", "negative", "truncated"), [("a " * 100, "", False), ("a " * 128, "", True),
+                                                             ("a", "a " * 128, True)])  # fmt: skip
+def test_what_an_encoder_does_not_read_is_flagged(text: str, negative: str, truncated: bool) -> None:
+    prompt = counted(Prompt(text=text, negative=negative, words=1), estimated_tokens)
+    assert prompt.truncated == truncated
+    assert (prompt.text, prompt.negative) == (text, negative)
 
 
 def test_mood_and_negative_switches() -> None:

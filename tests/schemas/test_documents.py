@@ -181,6 +181,7 @@ RUN = {
     "stages": [{"name": "scene", "elapsed_s": 0.5, "cached": True, "key": SHA}],
     "casting": [{"role": "bass", "effect": "effects/01.wav", "number": 1, "score": 0.5, "reason": "low"}],
     "outputs": [{"path": "scene.json", "sha256": SHA, "bytes": 10, "stage": "scene"}],
+    "scene_notes": ["kettle: its box is empty"],
     "warnings": [],
 }
 BAND = {

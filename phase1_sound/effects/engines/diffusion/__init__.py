@@ -1,0 +1,1 @@
+"""What the engines that run a pipeline of diffusers share. Only `pipeline.py` imports torch and its kin."""
