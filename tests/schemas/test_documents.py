@@ -105,7 +105,7 @@ EFFECT = {
         "regularity": 0.25,
         "roughness": 0.25,
         "pace_hz": 0.25,
-        "ringing_db": 0.25,
+        "ringing_db": -0.25,
         "spread_db": 0.25,
         "unrest_db_s": 0.25,
     },
