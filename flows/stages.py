@@ -227,7 +227,9 @@ def make(options: MakeOptions, report: Report = lambda stage: None, show: ShowSc
     casting_stage(ledger, options)
     instruments_stage(ledger, options, lambda role: report(f"instrument {role}"))
     report("song")
-    return finish(ledger, song_stage(ledger, options.song, show))
+    song_folder = song_stage(ledger, options.song, show)
+    ledger.mark_untouched()
+    return finish(ledger, song_folder)
 
 
 def open_run(options: MakeOptions) -> Ledger:

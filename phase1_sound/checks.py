@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from scipy import ndimage, signal
 
 from core.audio import Audio
 from core.loudness import loudness_lufs, to_db, true_peak_dbtp
+from phase1_sound.likeness import likeness
 from schemas.effect import Measures
 
 FLOOR_DB = -120.0  # stands for silence in documents, which hold no infinities
@@ -20,6 +22,11 @@ SHORT_S = 0.25
 CLIPPED_SHARE = 1e-4
 DC_LIMIT = 0.01
 MOSTLY_SILENT = 0.9
+
+# Set between five sentences of a speech synthesiser (0.50-0.69), six scores played by sines, and all foley gestures.
+SPEECH_SHARE, SPEECH_PACE_HZ, SPEECH_REGULARITY = 0.45, (2.2, 5.0), 0.5
+MUSIC_SHARE, MUSIC_REGULARITY = 0.2, 0.3
+CONTINUOUS_DB = -36.0  # speech and music do not consist of single hits in silence
 
 _FRAME_S = 0.01  # level frames
 _N_FFT, _HOP = 1024, 441
@@ -36,6 +43,7 @@ def measure(audio: Audio) -> Measures:
     mono = audio.mono().astype(np.float64)
     levels = frame_levels(mono, audio.sample_rate)
     power, freqs = _mean_spectrum(mono, audio.sample_rate)
+    like = likeness(mono, audio.sample_rate, levels)
     rms = float(np.sqrt(np.mean(mono**2))) if mono.size else 0.0
     return Measures(
         loudness_lufs=max(loudness_lufs(audio), FLOOR_DB),
@@ -49,13 +57,25 @@ def measure(audio: Audio) -> Measures:
         crest_db=to_db(float(np.abs(mono).max()) / rms) if rms > 0 else 0.0,
         onset_rate_hz=len(onset_times(mono, audio.sample_rate)) / max(audio.duration_s, _FRAME_S),
         t30_s=t30_s(levels),
+        **{name: round(value, 4) for name, value in vars(like).items()},
     )
 
 
-def verdict(audio: Audio, measures: Measures) -> list[str]:
-    """What makes an effect unusable or poor, in words for the document; empty when it is good."""
+def verdict(audio: Audio, measures: Measures, *, timbre: Sequence[str] = (), may_sing: bool = False) -> list[str]:
+    """What makes an effect unusable or poor, in words for the document; empty when it is good.
+
+    `timbre` are the words that were asked for; with `may_sing` (engines that were trained on recordings of everything) a
+    sound that resembles speech or music is refused, too.
+    """
     if measures.loudness_lufs <= SILENT_LUFS:
         return ["silent"]
+    findings = _broken(audio, measures)
+    if may_sing:
+        findings += _human(measures)
+    return findings + contradicted(timbre, measures)
+
+
+def _broken(audio: Audio, measures: Measures) -> list[str]:
     findings = {
         f"too short: {audio.duration_s:.2f} s": audio.duration_s < SHORT_S,
         f"too quiet: {measures.loudness_lufs:.1f} LUFS": measures.loudness_lufs < QUIET_LUFS,
@@ -64,6 +84,67 @@ def verdict(audio: Audio, measures: Measures) -> list[str]:
         f"DC offset: {measures.dc:.3f}": measures.dc > DC_LIMIT,
     }
     return [text for text, found in findings.items() if found]
+
+
+def _human(measures: Measures) -> list[str]:
+    """Speech and music in an effect: continuous sounds of gliding voices, or of steady tones that change in time."""
+    speech, music = measures.speech_share or 0.0, measures.music_share or 0.0
+    even, pace = measures.regularity or 0.0, measures.pace_hz or 0.0
+    continuous = (measures.ringing_db or 0.0) > CONTINUOUS_DB
+    syllables = SPEECH_PACE_HZ[0] <= pace <= SPEECH_PACE_HZ[1] and even < SPEECH_REGULARITY
+    findings = {
+        f"sounds like speech: {100 * speech:.0f} % of it": speech > SPEECH_SHARE and syllables and continuous,
+        f"sounds like music: {100 * music:.0f} % of it": music > MUSIC_SHARE and even > MUSIC_REGULARITY and continuous,
+    }
+    return [text for text, found in findings.items() if found]
+
+
+# fmt: off
+TIMBRE_FEATURES: tuple[tuple[str, int, float | None, str], ...] = (
+    ("centroid_hz", 1, 350.0,
+     "bright brilliant sharp crisp keen tinny piercing sparkling shimmering glittering shrill clear clean high thin light "
+     "delicate tiny metallic glassy crystalline hard hardness percussive punchy clicky clacking snappy forceful strong "
+     "sudden small little mini miniature narrow"),
+    ("centroid_hz", -1, 6500.0,
+     "dark dull muffled muted subdued mellow warm round dim rich full lush deep low boomy booming bassy heavy rumbling "
+     "thunderous hollow woody wooden earthy organic soft softly gentle gently smooth tender plush large big huge massive "
+     "giant enormous wide tall"),
+    ("ringing_db", 1, -52.0,
+     "resonant ringing reverberant echoing echoey sustained lingering long sonorous vibrating singing"),
+    ("ringing_db", -1, None,
+     "dry short dead damped abrupt staccato choked tight solid dense thick"),
+    ("roughness", 1, None,
+     "rough gritty coarse harsh raspy grainy scratchy textured jagged rugged"),
+    ("flatness", 1, 0.0005,
+     "hushed airy breathy whispering whispery breezy windy wispy hissing"),
+    ("unrest_db_s", 1, None,
+     "fast rapid rapidly quick quickly brisk busy hurried frantic lively energetic"),
+    ("unrest_db_s", -1, None,
+     "slow slowly lazy calm peaceful leisurely sparse relaxed"),
+    ("regularity", 1, 0.05,
+     "rhythmic rhythmically regular regularly repetitive pulsing"),
+    ("spread_db", -1, None, "steady constant even"),
+    ("regularity", -1, None,
+     "irregular random erratic uneven chaotic sporadic"),
+)
+# fmt: on
+"""Feature of `Measures`, the direction in which the words move it, and the value that contradicts them: beyond it, no listener
+would use the word (None: there is no such value; the feature is only compared with a neutral sound's)."""
+
+FEATURE_OF_WORD: dict[str, tuple[str, int, float | None]] = {
+    word: (feature, sign, limit) for feature, sign, limit, words in TIMBRE_FEATURES for word in words.split()
+}
+
+
+def contradicted(timbre: Sequence[str], measures: Measures) -> list[str]:
+    """Words of timbre that the figures plainly contradict, each with its figure."""
+    findings = []
+    for word in dict.fromkeys(word for text in timbre for word in text.lower().split()):
+        feature, sign, limit = FEATURE_OF_WORD.get(word, ("", 0, None))
+        value = getattr(measures, feature, None)
+        if limit is not None and value is not None and sign * (value - limit) < 0:
+            findings.append(f"not {word}: {feature} {value:.3g}")
+    return findings
 
 
 def frame_levels(mono: Array, sample_rate: int) -> Array:

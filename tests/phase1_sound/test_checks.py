@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from core.audio import Audio
 from phase1_sound.checks import measure, onset_times, verdict
@@ -97,6 +98,83 @@ def test_good_sound_has_no_findings() -> None:
 )
 def test_what_is_wrong_is_said(samples: np.ndarray, word: str) -> None:
     assert any(finding.startswith(word) for finding in findings(samples)), findings(samples)
+
+
+def speech() -> np.ndarray:
+    """Sixteen voiced syllables of uneven length: pulses of a gliding pitch through the formants of vowels, 4 s."""
+    rng = np.random.default_rng(4)
+    vowels = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
+    syllables = []
+    for place in range(16):
+        frames = round(RATE * rng.uniform(0.09, 0.38))
+        x = np.linspace(0, 1, frames)
+        pitch = 130 * 2 ** (0.5 * rng.uniform(-1, 1) * x + 0.2 * np.sin(np.pi * x))
+        pulses = np.diff(np.floor(np.cumsum(pitch) / RATE), prepend=0)
+        voice = sum(
+            signal.lfilter(*signal.iirpeak(f, f / 90, fs=RATE), pulses) / n for n, f in enumerate(vowels[place % 4], 1)
+        )
+        pause = np.zeros(round(RATE * rng.choice([0.02, 0.05, 0.2])))
+        syllables += [rng.uniform(0.3, 1) * voice * np.sin(np.pi * x) ** 0.7, pause]
+    sound = np.concatenate(syllables)[: 4 * RATE]
+    return 0.3 * sound / np.abs(sound).max()
+
+
+def music() -> np.ndarray:
+    """Four chords of plucked partials over an even beat, 4 s."""
+    chords = ((220, 277, 330), (196, 247, 294), (175, 220, 262), (165, 208, 247))
+    t = np.arange(RATE // 2) / RATE
+    notes = [
+        sum(np.sin(2 * np.pi * f * n * t) / n for f in chord for n in range(1, 5)) * np.exp(-t / 0.25)
+        for chord in chords
+        for _ in range(2)
+    ]
+    sound = np.concatenate(notes)
+    return 0.3 * sound / np.abs(sound).max()
+
+
+def bell() -> np.ndarray:
+    t = np.arange(2 * RATE) / RATE
+    toll = sum(np.sin(2 * np.pi * 520 * r * t) * np.exp(-t / 0.7) / r for r in (0.5, 1, 1.2, 2, 3))
+    return np.tile(0.1 * toll, 2)
+
+
+@pytest.mark.parametrize(("sound", "word"), [(speech(), "sounds like speech"), (music(), "sounds like music")])
+def test_speech_and_music_are_refused_where_an_engine_may_sing(sound: np.ndarray, word: str) -> None:
+    audio = Audio(sound, RATE)
+    measures = measure(audio)
+    found = verdict(audio, measures, may_sing=True)
+    assert word in [finding.split(":")[0] for finding in found], measures
+    assert verdict(audio, measures) == []
+
+
+@pytest.mark.parametrize("sound", [noise(0.1, 4.0), bell(), 0.6 * clicks([0.1, 0.6, 1.1, 1.6])])
+def test_plain_sounds_neither_speak_nor_sing(sound: np.ndarray) -> None:
+    audio = Audio(sound, RATE)
+    assert verdict(audio, measure(audio), may_sing=True) == []
+
+
+def test_words_that_the_figures_contradict_are_named() -> None:
+    low = Audio(0.3 * np.sin(2 * np.pi * 90 * T), RATE)
+    assert verdict(low, measure(low), timbre=["Bright", "low"]) == ["not bright: centroid_hz 90"]
+    high = Audio(noise(), RATE)
+    assert [text.split(":")[0] for text in verdict(high, measure(high), timbre=["deep", "airy"])] == ["not deep"]
+    assert verdict(low, measure(low), timbre=["airy"])
+    assert verdict(low, measure(low), timbre=["unheard-of", ""]) == []
+
+
+@pytest.mark.parametrize(("hz", "at_least", "at_most"), [(70.0, 0.3, 2.0), (4.0, 0.0, 0.1)])
+def test_roughness_is_flutter_of_some_seventy_hertz(hz: float, at_least: float, at_most: float) -> None:
+    flutter = np.sin(2 * np.pi * 800 * T) * (1 + 0.9 * np.sin(2 * np.pi * hz * T)) * 0.2
+    assert at_least <= (measure(Audio(flutter, RATE)).roughness or 0) <= at_most
+
+
+def test_regularity_of_even_and_uneven_clicks() -> None:
+    even, uneven = (
+        measure(Audio(clicks(times, 4.0), RATE)).regularity or 0
+        for times in ([0.1 + 0.4 * n for n in range(9)], [0.1, 0.25, 0.9, 1.0, 1.75, 2.3, 2.45, 3.1, 3.7])
+    )
+    assert even > 0.9
+    assert uneven < 0.6
 
 
 @pytest.mark.parametrize("frames", [0, 1, 100, 5000])

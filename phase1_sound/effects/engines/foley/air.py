@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from scipy import signal
 
 from phase1_sound.effects.engines.foley.brief import Brief, Recipe
 from phase1_sound.effects.engines.foley.dsp import (
@@ -26,6 +28,7 @@ from phase1_sound.effects.engines.foley.dsp import (
     poisson_times,
     spread,
     stereo_noise,
+    uneven,
     unit,
     wander,
 )
@@ -43,6 +46,7 @@ class Wind(Recipe):
     without onsets.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     strength: float
     gust_hz: float
     whistles_hz: tuple[float, ...]
@@ -62,18 +66,18 @@ class Wind(Recipe):
         )
 
     def render(self, frames: int, rng: np.random.Generator) -> Signal:
-        gust = low_pass(0.12 + 0.88 * wander(rng, frames, self.gust_hz) ** 1.3 + 0.1 * wander(rng, frames, 2.2), 4.0)
-        gust[:50] = gust[50]
+        gust = 0.2 + 0.8 * wander(rng, frames, self.gust_hz) ** 1.3 + 0.08 * wander(rng, frames, 2.2)
+        gust = low_pass(gust - gust[0], 1.5) + gust[0]
         cutoff = 120 + 500 * self.strength
         calm = stereo_noise(rng, frames, 30.0, cutoff, -3.0, width=0.6)
         strong = stereo_noise(rng, frames, 60.0, 2.4 * cutoff, -3.0, width=0.6)
         breath = stereo_noise(rng, frames, 900.0, 5000.0, -3.0, width=0.9)
-        total = calm * gust + 0.8 * strong * gust**2 + self.air * breath * gust**1.5
+        total = calm * gust + 0.8 * strong * gust**1.7 + self.air * breath * gust**1.4
         for index, freq in enumerate(self.whistles_hz):
             moving = freq * (0.8 + 0.3 * gust)
             level = self.whistle * gust**2 * wander(rng, frames, 0.8)
             total += panned(narrow_noise(rng, moving, 0.05 * freq) * level, 0.7 * (-1) ** index)
-        return total
+        return np.asarray(total)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Whoosh(Recipe):
     follow the speed.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
+    beats: ClassVar[bool] = True
     passes: tuple[tuple[float, float, float], ...]
     low_hz: float
     high_hz: float
@@ -92,7 +98,9 @@ class Whoosh(Recipe):
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Whoosh:
         rate = 0.8 * brief.character.rate_factor
         count = max(1, int(brief.duration_s * rate))
-        centres = (np.arange(count) + 0.5 + 0.08 * rng.standard_normal(count).clip(-2, 2)) / rate
+        centres = (
+            np.arange(count) + 0.5 + brief.character.unevenness(0.08) * rng.standard_normal(count).clip(-2, 2)
+        ) / rate
         size = brief.size * 2**brief.character.size
         return cls(
             passes=tuple(
@@ -134,6 +142,8 @@ class Hiss(Recipe):
     bubbles of a drink burst as short damped sines above 3 kHz.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
+    beats: ClassVar[bool] = True
     fizz: float
     low_hz: float
     bursts: tuple[tuple[float, float], ...]
@@ -146,12 +156,17 @@ class Hiss(Recipe):
         )
         rate = 0.55 * brief.character.rate_factor
         count = max(1, round(brief.duration_s * rate))
-        starts = (np.arange(count) + rng.uniform(0.02, 0.1, count)) / rate
+        starts = (np.arange(count) + 0.1 + brief.character.unevenness(0.05) * rng.uniform(-1, 1, count)) / rate
         return cls(
             fizz=1.0 if fizzy else 0.0,
             low_hz=float(rng.uniform(2200, 3200)),
             bursts=tuple(
-                (float(s), float(n)) for s, n in zip(starts, rng.uniform(0.7, 0.85, count) / rate, strict=True)
+                (float(s), float(n))
+                for s, n in zip(
+                    starts,
+                    (0.78 + 0.6 * brief.character.unevenness(0.1) * rng.uniform(-1, 1, count)) / rate,
+                    strict=True,
+                )
             ),
             sputter=float(rng.uniform(0.1, 0.3)),
         )
@@ -188,6 +203,8 @@ class Blow(Recipe):
     notes with many partials.
     """
 
+    source: ClassVar[str] = "Fletcher and Rossing, 1998; Farnell, 2010"
+    beats: ClassVar[bool] = True
     variant: str
     pitches_hz: tuple[float, ...]
     tones_s: tuple[tuple[float, float], ...]
@@ -208,12 +225,15 @@ class Blow(Recipe):
                 2600,
             )
         )
-        starts = np.arange(count) / rate + 0.03
+        starts = uneven(rng, np.arange(count) / rate + 0.03, brief.character.unevenness(0.0) / rate)
         return cls(
             variant=brief.variant,
             pitches_hz=(base, base * 1.26) if horn else (base,),
             tones_s=tuple(
-                (float(s), float(n)) for s, n in zip(starts, rng.uniform(0.6, 0.8, count) / rate, strict=True)
+                (float(s), float(n))
+                for s, n in zip(
+                    starts, (0.7 + brief.character.unevenness(0.1) * rng.uniform(-1, 1, count)) / rate, strict=True
+                )
             ),
             breath=0.02 if horn else float(np.clip(0.3 + brief.character.air, 0.05, 0.9)),
             sharpness=26.0 if horn else 0.7,
@@ -250,6 +270,7 @@ class Rain(Recipe):
     (2005) for the few bubbles. On a solid surface (roof, window) the heavy drops also make it ring.
     """
 
+    source: ClassVar[str] = "Farnell, 2010; van den Doel, 2005"
     rate_hz: float
     bed: float
     surface: str
@@ -300,6 +321,7 @@ class Thunder(Recipe):
     low booms; air takes the treble away with distance.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     claps_s: tuple[float, ...]
     forces: tuple[float, ...]
     distance: float
@@ -325,3 +347,73 @@ class Thunder(Recipe):
         middle = stereo_noise(rng, frames, 80.0, 420.0, -4.0, width=0.6) * envelope**1.4 * torn
         crack = stereo_noise(rng, frames, 300.0, 2600.0, -4.0) * envelope**2.5 * torn * (1 - self.distance)
         return high_pass(rumble + 0.8 * middle + 0.5 * crack, 25.0)
+
+
+@dataclass(frozen=True)
+class Hall(Recipe):
+    """A public space without a crowd: the breath of a large room, and far steps, doors and handled things in its echo.
+
+    Schafer, "The Soundscape" (1977): keynote sounds (ventilation, traffic outside) and few signals before them. Moorer (1979)
+    for the echo as noise that decays exponentially. Nobody speaks.
+    """
+
+    source: ClassVar[str] = "Schafer, 1977; Moorer, 1979"
+    t60_s: float
+    walks: tuple[tuple[float, float, float, float], ...]
+    thuds_s: tuple[float, ...]
+    clinks_s: tuple[float, ...]
+    keynote_hz: float
+
+    @classmethod
+    def draw(cls, brief: Brief, rng: np.random.Generator) -> Hall:
+        duration = brief.duration_s
+        walks = [
+            (
+                float(rng.uniform(0, 0.2)),
+                float(rate * brief.character.rate_factor),
+                float(rng.uniform(0.4, 1.0)),
+                float(pitch),
+            )
+            for rate, pitch in zip(rng.uniform(1.6, 2.1, 2), log_uniform(rng, (700.0, 1700.0), 2), strict=True)
+        ]
+        return cls(
+            t60_s=float(rng.uniform(1.5, 2.2)) / brief.character.damping_factor**0.6,
+            walks=tuple(walks),
+            thuds_s=tuple(float(t) for t in np.sort(rng.uniform(0.1, 0.8 * duration, 2))),
+            clinks_s=tuple(float(t) for t in np.sort(rng.uniform(0.1, 0.9 * duration, 3))),
+            keynote_hz=float(rng.uniform(85, 125)) * 2 ** (-0.4 * brief.character.size),
+        )
+
+    def render(self, frames: int, rng: np.random.Generator) -> Signal:
+        signals = self._signals(frames, rng)
+        count = frames_of(min(self.t60_s, 2.5))
+        echo = rng.standard_normal((2, count)) * np.exp(-6.91 * clock(count) / self.t60_s)
+        wet = np.stack([signal.oaconvolve(signals, low_pass(side, 3200.0))[:frames] for side in echo])
+        keynote = stereo_noise(rng, frames, self.keynote_hz, 500.0, -4.0, width=0.8) * (
+            0.85 + 0.3 * wander(rng, frames, 0.5)
+        )
+        air = stereo_noise(rng, frames, 500.0, 4000.0, -4.0, width=0.9)
+        wet /= max(float(np.abs(wet).max()), 1e-9)
+        return np.asarray(wet + 0.3 * unit(signals) + 0.05 * keynote + 0.012 * air)
+
+    def _signals(self, frames: int, rng: np.random.Generator) -> Signal:
+        """The dry sounds: two people walking, doors that fall shut, things put down."""
+        total = np.zeros(frames)
+        for start, rate, level, pitch in self.walks:
+            times = np.arange(start, frames / RATE, 1 / rate)
+            total += 0.4 * level * add_grains(frames, times, _taps(rng, len(times), pitch, 240.0))
+        for times_s, pitch, decay in ((self.thuds_s, 95.0, 30.0), (self.clinks_s, 2300.0, 90.0)):
+            taps = _taps(rng, len(times_s), pitch, decay)
+            total += (0.9 if pitch < 500 else 0.2) * add_grains(frames, np.array(times_s), taps)
+        return total
+
+
+def _taps(rng: np.random.Generator, count: int, pitch_hz: float, decay: float) -> Signal:
+    """Grains of things touched far away, shape (count, frames): half noise around a pitch, half three modes."""
+    t = clock(frames_of(6.0 / decay))
+    modes = sum(
+        np.sin(2 * np.pi * pitch_hz * ratio * rng.uniform(0.93, 1.07, count)[:, None] * t)
+        for ratio in (1.0, 1.62, 2.41)
+    )
+    rough = low_pass(rng.standard_normal((count, len(t))), 2.5 * pitch_hz)
+    return np.asarray((0.4 * modes + rough) * np.exp(-decay * t) * rng.uniform(0.5, 1.0, count)[:, None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from phase1_sound.effects.engines.foley.dsp import (
     noise,
     phase_of,
     pulse_train,
+    uneven,
     unit,
     wander,
 )
@@ -40,6 +42,8 @@ class Bird(Recipe):
     the bird and so to the seed.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
+    beats: ClassVar[bool] = True
     motif: tuple[tuple[str, float, float, float], ...]
     phrases_s: tuple[float, ...]
     gap_s: float
@@ -53,6 +57,7 @@ class Bird(Recipe):
         spans, lengths = rng.uniform(0.15, 0.7, count), rng.uniform(0.06, 0.19, count)
         rate = 0.8 * brief.character.rate_factor
         starts = np.arange(max(1, round(brief.duration_s * rate))) / rate + 0.03
+        starts = uneven(rng, starts, brief.character.unevenness(0.0) / rate)
         return cls(
             motif=tuple(
                 (s, float(p), float(o), float(n)) for s, p, o, n in zip(shapes, pitches, spans, lengths, strict=True)
@@ -121,6 +126,7 @@ class Call(Recipe):
     folds. One row of `CALLS` per animal; never a human voice.
     """
 
+    source: ClassVar[str] = "Fant, 1960"
     animal: str
     scale: float
     times_s: tuple[float, ...]
@@ -133,7 +139,12 @@ class Call(Recipe):
         rate = row.rate_hz * brief.character.rate_factor
         count = max(1, int(max(brief.duration_s - row.length_s, 0.0) * rate) + 1)
         times = (
-            0.02 + (np.arange(count) + 0.07 * rng.standard_normal(count).clip(-1, 1) * (np.arange(count) > 0)) / rate
+            0.02
+            + (
+                np.arange(count)
+                + brief.character.unevenness(0.07) * rng.standard_normal(count).clip(-1, 1) * (np.arange(count) > 0)
+            )
+            / rate
         )
         return cls(
             animal=brief.variant,
@@ -172,6 +183,7 @@ class Insect(Recipe):
     it circles.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     variant: str
     pitch_hz: float
     chirps_s: tuple[float, ...]
@@ -184,9 +196,9 @@ class Insect(Recipe):
         tiny = 2.6 if brief.words & {"mosquito", "gnat", "fly"} else 1.0
         pitch = rng.uniform(170, 230) * tiny if bee else rng.uniform(4000, 5000)
         rate = float(rng.uniform(2.0, 3.0)) * brief.character.rate_factor
-        chirps = (
-            () if bee else tuple(float(t) for t in np.arange(1 + int((brief.duration_s - 0.2) * rate)) / rate + 0.02)
-        )
+        starts = np.arange(1 + int((brief.duration_s - 0.2) * rate)) / rate + 0.02
+        starts = uneven(rng, starts, brief.character.unevenness(0.0) / rate)
+        chirps = () if bee else tuple(float(t) for t in starts)
         return cls(
             variant=brief.variant,
             pitch_hz=float(pitch) * 2 ** (0.02 * brief.character.tilt_db - 0.5 * brief.character.size),
@@ -227,6 +239,7 @@ class Purr(Recipe):
     out is lower and stronger.
     """
 
+    source: ClassVar[str] = "Remmers and Gautier, 1972"
     pulse_hz: float
     breath_s: float
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,7 +17,8 @@ class Character:
     """What words such as "bright", "resonant" or "with a soft mallet" add to a recipe; all zero is neutral.
 
     tilt_db: lift of the treble and equal cut of the bass in dB; damping, rate, size: in octaves (+1 doubles);
-    hardness, roughness, air, regularity: added to quantities of 0..1.
+    hardness, roughness, air, regularity: added to quantities of 0..1; pulse: 1 lets what goes on for long swell in beats;
+    evenness: 0.6 evens out the level ("steady"), -0.6 lets it come and go ("erratic").
     """
 
     tilt_db: float = 0.0
@@ -28,13 +29,15 @@ class Character:
     roughness: float = 0.0
     air: float = 0.0
     regularity: float = 0.0
+    pulse: float = 0.0
+    evenness: float = 0.0
 
     def __add__(self, other: Character) -> Character:
         return Character(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def clipped(self) -> Character:
         """The same within what still sounds like the thing itself, however many words pile up."""
-        limits = {"tilt_db": 9.0, "damping": 1.6, "rate": 1.2, "size": 1.2}
+        limits = {"tilt_db": 9.0, "damping": 1.6, "rate": 1.2, "size": 1.2, "pulse": 1.0}
         return Character(
             **{f.name: float(np.clip(getattr(self, f.name), -(m := limits.get(f.name, 0.6)), m)) for f in fields(self)}
         )
@@ -42,6 +45,10 @@ class Character:
     @property
     def rate_factor(self) -> float:
         return float(2.0**self.rate)
+
+    def unevenness(self, usual: float) -> float:
+        """Error in periods of what comes in a row: `usual` if nothing is said, none if "rhythmic", a third if "erratic"."""
+        return usual * max(0.0, 1 - self.regularity / 0.6) + 0.55 * max(0.0, -self.regularity)
 
     @property
     def damping_factor(self) -> float:
@@ -70,8 +77,13 @@ class Recipe(ABC):
     """A frozen dataclass of drawn parameters (JSON values) that can render itself.
 
     Everything that tells one sound from the next is drawn first and written down; only the noise is drawn on
-    rendering.
+    rendering. `source` names the paper or book that the recipe follows; `rings` is True where the body that sounds obeys the
+    character's damping itself, `beats` where its events obey the regularity.
     """
+
+    source: ClassVar[str]
+    rings: ClassVar[bool] = False
+    beats: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -113,6 +113,15 @@ def beat_times(
     return tuple(float(t) for t in np.sort(times.clip(start_s, max(start_s, duration_s - 0.05))))
 
 
+def uneven(rng: np.random.Generator, times_s: Signal, error_s: float) -> Signal:
+    """Sorted times in seconds, each but the first moved by a normal error of `error_s`, none before the first."""
+    if error_s == 0 or not len(times_s):
+        return times_s
+    errors = error_s * rng.standard_normal(len(times_s)).clip(-1.5, 1.5)
+    errors[:1] = 0.0
+    return np.sort((times_s + errors).clip(times_s[0], None))
+
+
 def impulses(frames: int, times_s: Sequence[float] | Signal, gains: Sequence[float] | Signal) -> Signal:
     """Single samples of the given gains at the given times; those past the end are left out."""
     places = np.round(np.asarray(times_s, dtype=np.float64) * RATE).astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def stroke_centres(rate_hz: float, brief: Brief, rng: np.random.Generator) -> tu
     """Centres in seconds of strokes that come about `rate_hz` times a second."""
     rate = rate_hz * brief.character.rate_factor
     count = max(1, int((brief.duration_s - 0.2) * rate))
-    wobble = 0.08 * (1 - brief.character.regularity) * rng.standard_normal(count).clip(-2, 2)
+    wobble = brief.character.unevenness(0.08) * rng.standard_normal(count).clip(-2, 2)
     return tuple(float(c) for c in (np.arange(count) + 0.5 + wobble) / rate)
 
 
@@ -58,6 +59,8 @@ class Scrape(Recipe):
     damps; part of the noise is heard directly.
     """
 
+    source: ClassVar[str] = "van den Doel, Kry and Pai, 2001"
+    beats: ClassVar[bool] = True
     material: str
     body: Body
     centres_s: tuple[float, ...]
@@ -99,6 +102,8 @@ class Rub(Recipe):
     broom adds the ticks of its bristles and starts each stroke abruptly.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
+    beats: ClassVar[bool] = True
     variant: str
     centres_s: tuple[float, ...]
     width_s: float
@@ -141,6 +146,7 @@ class Bow(Recipe):
     passes around it.
     """
 
+    source: ClassVar[str] = "Fletcher and Rossing, 1998"
     material: str
     f0_hz: float
     falloff: float
@@ -183,6 +189,7 @@ class Creak(Recipe):
     the pitch.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     variant: str
     body: Body
     bends: tuple[tuple[float, float, float, float], ...]
@@ -196,7 +203,7 @@ class Creak(Recipe):
         body = Body.draw(brief, rng, material, "plate")
         low, high = (420.0, 980.0) if squeak else (16.0, 95.0)
         factor = 2 ** (0.5 * brief.character.rate - 0.5 * brief.character.size)
-        count = max(1, round(brief.duration_s * (0.75 if squeak else 0.5)))
+        count = max(1, round(brief.duration_s * (0.75 if squeak else 0.5) * brief.character.rate_factor))
         starts = (np.arange(count) + rng.uniform(0.02, 0.15, count)) * brief.duration_s / count
         lengths = rng.uniform(0.25, 0.5, count) if squeak else rng.uniform(0.7, 0.85, count) * brief.duration_s / count
         return cls(

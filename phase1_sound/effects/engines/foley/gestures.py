@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from phase1_sound.effects.engines.foley.air import Blow, Hiss, Rain, Thunder, Whoosh, Wind
+from phase1_sound.effects.engines.foley.air import Blow, Hall, Hiss, Rain, Thunder, Whoosh, Wind
 from phase1_sound.effects.engines.foley.animals import Bird, Call, Insect, Purr
+from phase1_sound.effects.engines.foley.breaking import Crack, Shatter
 from phase1_sound.effects.engines.foley.brief import Recipe
 from phase1_sound.effects.engines.foley.friction import Bow, Creak, Rub, Scrape
-from phase1_sound.effects.engines.foley.impacts import Chimes, Clicks, Pluck, Strike
+from phase1_sound.effects.engines.foley.impacts import Chimes, Clicks, Coins, Pluck, Strike
 from phase1_sound.effects.engines.foley.liquids import Drip, Pour, Splash, Stream, Waves
-from phase1_sound.effects.engines.foley.machines import Engine, Hum, Motor, Traffic
-from phase1_sound.effects.engines.foley.particles import Footsteps, Shake
+from phase1_sound.effects.engines.foley.machines import Buzz, Engine, Hum, Machinery, Motor, Traffic
+from phase1_sound.effects.engines.foley.particles import Footsteps, Shake, Sift
 from phase1_sound.effects.engines.foley.textures import Crumple, Fire, Flap, Rustle
+from phase1_sound.effects.engines.foley.vehicles import Bicycle, Boat, Roll, Train
 
 Kind = Literal["hits", "sustained", "texture"]
 """Single events that begin at once; one steady sound; many events without a clear beginning."""
@@ -24,8 +26,8 @@ class Gesture:
     """A row: the recipe and its variant, words that mean it (strong) or may mean it (weak), and an example
     request.
 
-    `example` is (source, material, play method); words are matched by stem, so one form is enough for regular
-    verbs.
+    `things` are sources that sound like this whatever is done with them; `example` is (source, material, play
+    method); words are matched by stem, so one form is enough for regular verbs.
     """
 
     recipe: type[Recipe]
@@ -34,38 +36,51 @@ class Gesture:
     strong: str
     weak: str
     example: tuple[str, str, str]
+    things: str = ""
 
 
 # fmt: off
 GESTURES: dict[str, Gesture] = {
     "strike": Gesture(Strike, "strike", "hits",
-        "strike struck hit bang beat beaten pound slam thump clang clank clink hammer drum smash whack slap "
+        "strike struck hit bang beat beaten pound slam thump clang clank clink hammer drum whack slap "
         "punch kick thud collide ding clunk impact bump chop",
-        "hitting fall throw thrown crash break snap shut close", ("pan", "metal", "struck with a stick")),
+        "hitting fall throw thrown crash snap shut close", ("pan", "metal", "struck with a stick")),
     "knock": Gesture(Strike, "knock", "hits",
         "knock rap",
         "", ("door", "wood", "knocked with knuckles")),
     "tap": Gesture(Strike, "tap", "hits",
         "tap pat patter drumming",
-        "touch flick peck", ("cup", "ceramic", "tapped lightly")),
+        "chip chisel touch flick peck", ("cup", "ceramic", "tapped lightly")),
     "bounce": Gesture(Strike, "bounce", "hits",
-        "bounce drop dropped tumble ricochet",
-        "fall roll", ("ball", "plastic", "dropped")),
+        "bounce drop dropped tumble ricochet dribble",
+        "fall", ("ball", "plastic", "dropped")),
     "ring": Gesture(Strike, "ring", "hits",
         "ring rung toll gong bell peal doorbell",
         "resonate vibrate", ("bell", "bronze", "rung")),
     "chime": Gesture(Chimes, "", "hits",
         "chime windchime tinkle",
-        "jingle dangle", ("wind chime", "metal", "chiming")),
+        "jingle dangle", ("wind chime", "metal", "chiming"), "chime"),
     "pluck": Gesture(Pluck, "", "hits",
         "pluck twang strum",
         "string pull stretch snap flick", ("wire", "wire", "plucked")),
+    "roll": Gesture(Roll, "", "texture",
+        "roll rolled rolling trundle",
+        "wheel marble slide spin push", ("ball", "wood", "rolled over the floor")),
+    "coins": Gesture(Coins, "", "hits",
+        "coin",
+        "jingle spin spun drop clink purse", ("coins", "metal", "dropped on a table"), "coin"),
+    "shatter": Gesture(Shatter, "", "hits",
+        "shatter smash smashed",
+        "crash break broken", ("glass vase", "glass", "shattering on the floor")),
+    "crack": Gesture(Crack, "wood", "hits",
+        "crack break broken splinter snapping",
+        "snap split burst", ("twig", "wood", "snapping in two")),
     "scrape": Gesture(Scrape, "", "texture",
-        "scrape scratch grate grind ground file saw carve claw rasp",
-        "drag skid slide cut pull push move", ("tile", "stone", "scraped with a knife")),
+        "scrape scratch grate grind ground saw carve rasp sharpen whet write",
+        "claw pencil chalk drag skid slide cut pull push move", ("tile", "stone", "scraped with a knife")),
     "rub": Gesture(Rub, "rub", "texture",
         "rub stroke wipe polish caress brush",
-        "slide glide touch move pet feel run", ("coat", "cloth", "rubbed by hand")),
+        "slide glide touch move pet feel scrub", ("coat", "cloth", "rubbed by hand")),
     "sweep": Gesture(Rub, "sweep", "texture",
         "sweep swept broom rake",
         "brush", ("floor", "stone", "swept with a broom")),
@@ -74,18 +89,18 @@ GESTURES: dict[str, Gesture] = {
         "sing circle vibrate resonate", ("wine glass", "glass", "bowed")),
     "creak": Gesture(Creak, "creak", "texture",
         "creak groan hinge",
-        "bend open opening swing sway door close rock strain", ("door", "wood", "creaking open")),
+        "bend open opening swing door close rock strain", ("door", "wood", "creaking open")),
     "squeak": Gesture(Creak, "squeak", "texture",
         "squeak squeal screech",
         "twist turn", ("hinge", "metal", "squeaking")),
     "steps": Gesture(Footsteps, "", "hits",
         "footstep step walk tread stomp march jog pace stride stroll stamp footfall trample",
-        "run foot feet shoe heel boot people crowd pedestrian", ("shoes", "wood floor", "footsteps")),
+        "run foot feet shoe heel boot people crowd pedestrian", ("shoes", "wood floor", "footsteps"), "heel pedestrian"),
     "hooves": Gesture(Footsteps, "hooves", "hits",
         "hoof hooves trot gallop canter clop",
         "horse", ("horse hooves", "stone", "trotting")),
     "shake": Gesture(Shake, "", "hits",
-        "shake shaken shook rattle jingle jangle clatter key coin",
+        "shake shaken shook rattle jingle jangle clatter key",
         "sway swing vibrate stir", ("keys", "metal", "shaken")),
     "crumple": Gesture(Crumple, "crumple", "texture",
         "crumple crinkle crush wrinkle scrunch unwrap crunch squeeze",
@@ -96,12 +111,21 @@ GESTURES: dict[str, Gesture] = {
     "page": Gesture(Crumple, "page", "texture",
         "page flip",
         "turn book read leaf-through shuffle", ("book", "paper", "pages turned")),
+    "bag": Gesture(Crumple, "bag", "texture",
+        "polythene",
+        "bag wrapper crinkle rustle", ("plastic bag", "plastic", "rustled")),
+    "wings": Gesture(Flap, "wings", "texture",
+        "wing wingbeat",
+        "flap flutter beat feather butterfly", ("pigeon", "feathers", "wings beating")),
     "flap": Gesture(Flap, "", "texture",
-        "flap flutter billow flag wing sail",
+        "flap flutter billow flag sail",
         "wave shake hang wind curtain", ("flag", "cloth", "flapping")),
     "rustle": Gesture(Rustle, "", "texture",
         "rustle leaf leaves foliage swish",
-        "sway branch tree grass bush move wave brush plant", ("leaves", "leaves", "rustling")),
+        "sway reed branch tree grass bush move wave brush plant", ("leaves", "leaves", "rustling")),
+    "sand": Gesture(Sift, "", "texture",
+        "sift sand shovel",
+        "trickle pour dig", ("sand", "sand", "trickling down"), "hourglass dune"),
     "drip": Gesture(Drip, "", "hits",
         "drip droplet plop leak",
         "drop trickle fall faucet tap", ("tap", "water", "dripping")),
@@ -122,7 +146,7 @@ GESTURES: dict[str, Gesture] = {
         "crash swell break roll beach coast lake water", ("sea", "water", "waves rolling in")),
     "rain": Gesture(Rain, "", "texture",
         "rain raindrop drizzle downpour hail rainfall",
-        "shower patter storm pour fall", ("rain", "water", "raining on the ground")),
+        "shower patter storm pour fall", ("rain", "water", "raining on the ground"), "rain drizzle hail"),
     "thunder": Gesture(Thunder, "", "texture",
         "thunder thunderclap lightning",
         "rumble boom storm roar cloud explode explosion", ("storm", "air", "thundering")),
@@ -134,7 +158,7 @@ GESTURES: dict[str, Gesture] = {
         "swing pass fly flying swish throw thrown wave move race jump",
         ("stick", "wood", "swung, whooshing")),
     "hiss": Gesture(Hiss, "", "texture",
-        "hiss steam fizz spray sizzle vent sputter fry",
+        "hiss steam fizz spray sizzle vent sputter fry escape",
         "release leak squirt cook pressure", ("valve", "air", "hissing")),
     "blow": Gesture(Blow, "", "sustained",
         "whistle toot breathe exhale blown kettle",
@@ -142,19 +166,43 @@ GESTURES: dict[str, Gesture] = {
     "horn": Gesture(Blow, "horn", "sustained",
         "honk horn beep siren",
         "signal alarm", ("car horn", "metal", "honked")),
+    "ice": Gesture(Crack, "ice", "hits",
+        "ice icicle iceberg glacier",
+        "freeze frozen crack", ("frozen lake", "ice", "cracking"), "glacier icicle iceberg"),
     "fire": Gesture(Fire, "", "texture",
         "fire crackle burn flame campfire blaze bonfire fireplace ember",
         "candle torch smoulder lit match glow", ("campfire", "wood", "crackling")),
     "engine": Gesture(Engine, "", "sustained",
         "engine idle idling rev motorcycle truck tractor throttle chug motorbike diesel",
-        "car bus motor roar drive start accelerate boat train vehicle", ("engine", "metal", "idling")),
+        "car bus motor roar drive start accelerate boat vehicle", ("engine", "metal", "idling")),
     "motor": Gesture(Motor, "", "sustained",
         "whir whirr fan motor propeller blender mixer drill helicopter vacuum rotor",
         "spin rotate turn machine whine drone wheel operate run", ("electric motor", "metal", "whirring")),
     "hum": Gesture(Hum, "", "sustained",
-        "hum electric electrical transformer refrigerator fridge fluorescent neon electricity",
-        "buzz drone lamp light power computer screen monitor vibrate machine bulb",
+        "hum electric transformer refrigerator fridge fluorescent",
+        "electrical electricity buzz drone lamp light power computer screen monitor vibrate machine bulb",
         ("transformer", "metal", "humming")),
+    "buzz": Gesture(Buzz, "", "sustained",
+        "buzz buzzing spark zap arc electrical electricity neon",
+        "crackle flicker", ("neon sign", "glass tube", "electrical buzzing"), "neon"),
+    "machinery": Gesture(Machinery, "", "hits",
+        "machine machinery factory press piston pump weave stitch sew assembly",
+        "stamp rhythm clack print", ("press", "steel", "machine stamping"), "loom printer conveyor factory pump"),
+    "train": Gesture(Train, "", "hits",
+        "chuff clickety",
+        "rail track clack wheel", ("train", "steel", "wheels passing over rail joints"),
+        "train locomotive subway tram metro railway"),
+    "bicycle": Gesture(Bicycle, "", "texture",
+        "freewheel pedal cycling cycled",
+        "wheel chain spoke coast", ("bicycle", "metal", "freewheel ticking"), "bicycle bike"),
+    "boat": Gesture(Boat, "", "texture",
+        "mooring moored",
+        "rock dock harbor row hull creak mast", ("boat", "wood", "rocking at its mooring"),
+        "boat rowboat sailboat"),
+    "hall": Gesture(Hall, "", "texture",
+        "ambience ambiance atmosphere bustle hubbub",
+        "hall lobby station museum space quiet room public echo empty resonating murmur market mall tone hush",
+        ("station hall", "stone", "quiet ambience")),
     "traffic": Gesture(Traffic, "", "texture",
         "traffic highway motorway",
         "car vehicle road street city pass distant bus drive urban",
@@ -163,17 +211,21 @@ GESTURES: dict[str, Gesture] = {
         "tick tock clock clockwork metronome stopwatch",
         "gear watch mechanism", ("clock", "metal", "ticking")),
     "click": Gesture(Clicks, "click", "hits",
-        "click typing typed type keyboard button shutter",
-        "press switch latch lock snap open close camera use turn", ("switch", "plastic", "clicked")),
+        "click button shutter",
+        "press switch latch lock snap open close camera use turn flick", ("switch", "plastic", "clicked")),
+    "typing": Gesture(Clicks, "typing", "hits",
+        "typing typed type keyboard typewriter keystroke",
+        "key press", ("keyboard", "plastic", "typing"), "keyboard typewriter"),
     "bird": Gesture(Bird, "", "texture",
-        "bird chirp tweet warble twitter sparrow robin songbird finch canary birdsong",
+        "bird chirp tweet warble twitter sparrow robin songbird finch canary birdsong blackbird thrush nightingale "
+        "swallow wren lark",
         "sing trill call parrot", ("bird", "feathers", "singing")),
     "cricket": Gesture(Insect, "cricket", "texture",
         "cricket insect cicada grasshopper stridulate katydid chirp",
-        "night", ("cricket", "chitin", "chirping")),
+        "night", ("cricket", "chitin", "chirping"), "cricket cicada grasshopper"),
     "bee": Gesture(Insect, "bee", "sustained",
         "bee buzz wasp mosquito bumblebee hornet fly",
-        "insect beetle", ("bee", "wings", "buzzing")),
+        "insect beetle", ("bee", "wings", "buzzing"), "bee wasp mosquito fly bumblebee hornet gnat"),
     "purr": Gesture(Purr, "", "sustained",
         "purr",
         "cat kitten", ("cat", "fur", "purring")),
@@ -194,12 +246,12 @@ GESTURES: dict[str, Gesture] = {
         "", ("owl", "feathers", "hooting")),
     "frog": Gesture(Call, "frog", "hits",
         "frog croak toad ribbit",
-        "duck quack", ("frog", "skin", "croaking")),
+        "duck quack", ("frog", "skin", "croaking"), "frog toad"),
     "cow": Gesture(Call, "cow", "hits",
         "moo cow cattle bull ox bellow",
         "", ("cow", "hide", "mooing")),
     "horse": Gesture(Call, "horse", "hits",
-        "neigh whinny snort",
+        "neigh snort",
         "horse pony", ("horse", "hide", "neighing")),
     "sheep": Gesture(Call, "sheep", "hits",
         "bleat baa sheep goat lamb",

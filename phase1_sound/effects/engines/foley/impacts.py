@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from phase1_sound.effects.engines.foley.dsp import (
     noise,
     panned,
     poisson_times,
+    uneven,
     unit,
 )
 from phase1_sound.effects.engines.foley.materials import MATERIALS
@@ -60,11 +62,12 @@ def evenly(row: Pattern, ring_s: float, brief: Brief, rng: np.random.Generator) 
     if ring_s > LONG_RING_S and row is PATTERNS["strike"]:
         rate *= 0.6
     count = 1 + int(max(0.0, brief.duration_s - 0.15) * rate)
-    wobble = row.irregularity * (1 - brief.character.regularity) * rng.standard_normal(count).clip(-2, 2)
+    wobble = brief.character.unevenness(row.irregularity) * rng.standard_normal(count).clip(-2, 2)
     wobble[0] = 0.0
     times = 0.005 + (np.arange(count) + wobble) / rate
     if row is PATTERNS["knock"]:
-        times = np.concatenate([times[:3], times[:4] + brief.duration_s * 0.48])
+        few = int(np.clip(round(3 * brief.character.rate_factor), 2, 5))
+        times = np.concatenate([times[:few], times[: few + 1] + brief.duration_s * 0.48])
     return times, np.geomspace(row.first, row.last, len(times))
 
 
@@ -106,6 +109,8 @@ class Strike(Recipe):
     velocities of one instrument.
     """
 
+    source: ClassVar[str] = "van den Doel, Kry and Pai, 2001; Aramaki et al., 2011"
+    rings: ClassVar[bool] = True
     pattern: str
     material: str
     body: Body
@@ -162,6 +167,8 @@ class Pluck(Recipe):
     f^2 (Fletcher and Rossing).
     """
 
+    source: ClassVar[str] = "Fletcher and Rossing, 1998"
+    rings: ClassVar[bool] = True
     body: Body
     times_s: tuple[float, ...]
     forces: tuple[float, ...]
@@ -174,6 +181,7 @@ class Pluck(Recipe):
         body = Body.draw(brief, rng, MATERIALS["string"], "string")
         rate = 0.75 * brief.character.rate_factor
         times = 0.005 + np.arange(1 + int((brief.duration_s - 0.3) * rate)) / rate
+        times = uneven(rng, times, brief.character.unevenness(0.0) / rate)
         return cls(
             body=body,
             times_s=tuple(float(t) for t in times),
@@ -206,6 +214,8 @@ class Chimes(Recipe):
     bamboo chimes).
     """
 
+    source: ClassVar[str] = "van den Doel, Kry and Pai, 2001; Cook, 1997"
+    rings: ClassVar[bool] = True
     material: str
     pitches_hz: tuple[float, ...]
     pans: tuple[float, ...]
@@ -220,9 +230,10 @@ class Chimes(Recipe):
         base = {"wood": 620.0, "glass": 1500.0, "ceramic": 1250.0}.get(material.name, 780.0)
         base *= 2 ** (rng.uniform(-0.3, 0.3) - brief.character.size + 0.02 * brief.character.tilt_db) / brief.size**0.5
         steps = np.array([0, 2, 4, 7, 9, 12])
-        times = np.concatenate(
-            [[0.01], poisson_times(rng, 3.4 * brief.character.rate_factor, max(brief.duration_s - 0.4, 0.1))]
-        )
+        rate, last = 3.4 * brief.character.rate_factor, max(brief.duration_s - 0.4, 0.1)
+        times = np.concatenate([[0.01], poisson_times(rng, rate, last)])
+        if brief.character.regularity > 0:
+            times = uneven(rng, np.arange(0.01, last, 1 / rate), brief.character.unevenness(0.3) / rate)
         return cls(
             material=material.name,
             pitches_hz=tuple(
@@ -259,6 +270,7 @@ class Clicks(Recipe):
     apart on a case with a few damped modes.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     variant: str
     body: Body
     times_s: tuple[float, ...]
@@ -268,11 +280,13 @@ class Clicks(Recipe):
 
     @classmethod
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Clicks:
+        if brief.variant == "typing":
+            return cls._typing(brief, rng)
         clockwork = brief.variant == "tick"
         material = MATERIALS["metal" if clockwork else "plastic"]
         body = Body.draw(brief, rng, material, "plate")
         rate = (2.0 if clockwork else 5.2) * brief.character.rate_factor
-        wobble = 0.0 if clockwork else 0.22 * (1 - brief.character.regularity)
+        wobble = brief.character.unevenness(0.0 if clockwork else 0.22)
         count = 1 + int((brief.duration_s - 0.1) * rate)
         times = 0.01 + (np.arange(count) + wobble * rng.standard_normal(count).clip(-1.5, 1.5)) / rate
         return cls(
@@ -291,6 +305,28 @@ class Clicks(Recipe):
             tock=float(rng.uniform(0.72, 0.8)) if clockwork else 1.0,
         )
 
+    @classmethod
+    def _typing(cls, brief: Brief, rng: np.random.Generator) -> Clicks:
+        """Words of three to eight quick strokes with a moment's thought between them; a typewriter's are of metal."""
+        iron = bool(brief.words & {"typewriter", "typed", "iron"}) and "keyboard" not in brief.words
+        body = Body.draw(brief, rng, MATERIALS["metal" if iron else "plastic"], "plate")
+        rate = (7.5 if iron else 9.5) * brief.character.rate_factor
+        times, now = [], 0.02
+        uneven_by = min(brief.character.unevenness(0.22), 0.6)
+        while now < brief.duration_s - 0.12:
+            strokes = now + np.cumsum(1 + uneven_by * rng.uniform(-1, 1, int(rng.integers(3, 9)))) / rate - 1 / rate
+            times += [float(t) for t in strokes if t < brief.duration_s - 0.1]
+            now = float(strokes[-1]) + (2 + 4 * uneven_by * float(rng.uniform(-0.4, 1.4))) / rate
+        pitch = (1.1 if iron else 1.7) * body.f0_hz
+        return cls(
+            variant="typing",
+            body=Body(body.family, pitch, 0.012 if iron else 0.03, -2.5, 0.0, body.jitter),
+            times_s=tuple(times),
+            forces=tuple(float(f) for f in rng.uniform(0.45, 1.0, len(times))),
+            release_s=float(rng.uniform(0.055, 0.085)),
+            tock=0.82,
+        )
+
     def render(self, frames: int, rng: np.random.Generator) -> Signal:
         times, forces = np.asarray(self.times_s), np.asarray(self.forces)
         total = np.zeros(frames)
@@ -305,3 +341,66 @@ class Clicks(Recipe):
                 0.3 * np.convolve(force, noise(rng, 90, 1500.0, 9000.0) * np.exp(-np.arange(90) / 25), "full")[:frames]
             )
         return high_pass(total, 200.0 if self.variant == "tick" else 120.0)
+
+
+COIN_RATIOS = (1.0, 1.73, 2.33, 3.46, 4.11)  # of a free round plate, Fletcher and Rossing, 3.6
+
+
+@dataclass(frozen=True)
+class Coins(Recipe):
+    """Coins dropped, spun or jingled: small round plates that touch again and again, ever faster until they lie.
+
+    Modes of a free circular plate (Fletcher and Rossing); a coin that settles whirls faster and faster as its tilt shrinks
+    (Moffatt, "Euler's disk and its finite-time singularity", 2000).
+    """
+
+    source: ClassVar[str] = "Fletcher and Rossing, 1998; Moffatt, 2000"
+    rings: ClassVar[bool] = True
+    manner: str
+    pitches_hz: tuple[float, ...]
+    falls: tuple[tuple[float, int, float], ...]
+    decay: float
+
+    @classmethod
+    def draw(cls, brief: Brief, rng: np.random.Generator) -> Coins:
+        jingled = bool(brief.words & {"jingle", "jingled", "jingling", "pocket", "purse", "shaken", "key", "rattle"})
+        spun = bool(brief.words & {"spun", "spin", "spinning", "whirling"})
+        low = 2300.0 * 2.0 ** (-0.5 * brief.character.size)
+        rate = (5.0 if jingled else 0.5 if spun else 0.9) * brief.character.rate_factor
+        count = max(1, int(brief.duration_s * rate))
+        starts = 0.01 + (np.arange(count) + rng.uniform(0.0, 0.3, count) * (np.arange(count) > 0)) / rate
+        if brief.character.regularity:
+            starts = uneven(rng, 0.01 + np.arange(count) / rate, brief.character.unevenness(0.1) / rate)
+        return cls(
+            manner="jingled" if jingled else "spun" if spun else "dropped",
+            pitches_hz=tuple(float(f) for f in np.sort(rng.uniform(low, 1.9 * low, 4))),
+            falls=tuple((float(t), int(rng.integers(0, 4)), float(rng.uniform(0.5, 1.0))) for t in starts),
+            decay=float(rng.uniform(14, 22)) * brief.character.damping_factor,
+        )
+
+    def render(self, frames: int, rng: np.random.Generator) -> Signal:
+        forces = np.zeros((4, frames))
+        for start, coin, force in self.falls:
+            times, gains = self._touches(start, force, rng)
+            forces[coin] += impulses(frames, times, gains)
+            forces[(coin + 1) % 4] += impulses(frames, times + 0.0007, 0.3 * gains)
+        total = np.zeros(frames)
+        for pitch, force in zip(self.pitches_hz, forces, strict=True):
+            ratios = np.array([ratio for ratio in COIN_RATIOS if pitch * ratio < 16000.0])
+            total += ring_bank(force, pitch * ratios, self.decay * ratios**0.5, ratios**-0.5)
+        table = np.convolve(forces.sum(axis=0), noise(rng, 300, 250.0, 3500.0) * np.exp(-np.arange(300) / 60), "full")
+        return unit(total) + 0.12 * unit(table[:frames])
+
+    def _touches(self, start: float, force: float, rng: np.random.Generator) -> tuple[Signal, Signal]:
+        """Times in seconds and strengths at which a falling coin touches the table."""
+        if self.manner == "jingled":
+            times = np.sort(rng.exponential(0.03, 4))
+            return start + times, force * rng.uniform(0.3, 1.0, 4)
+        if self.manner == "spun":
+            # The rate of contacts grows as the time that is left to the power -1/6, here exaggerated as wobble sets in.
+            whirl = np.cumsum(0.055 * np.linspace(1.0, 0.22, 40))
+            return start + whirl, force * np.linspace(0.35, 0.5, 40) * rng.uniform(0.7, 1.0, 40)
+        flights = 0.24 * rng.uniform(0.55, 0.68) ** np.arange(7)
+        settle = 0.02 * 0.9 ** np.arange(12)
+        gaps = np.concatenate([flights, settle])
+        return start + np.cumsum(gaps) - gaps[0], force * np.concatenate([0.6 ** np.arange(7), 0.07 * np.ones(12)])

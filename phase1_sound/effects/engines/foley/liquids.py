@@ -8,6 +8,7 @@ second; one that forms near the surface rises in pitch, f(t) = f (1 + xi d t), x
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -81,6 +82,7 @@ class Drip(Recipe):
     do.
     """
 
+    source: ClassVar[str] = "van den Doel, 2005"
     times_s: tuple[float, ...]
     radii_mm: tuple[float, ...]
     delays_s: tuple[float, ...]
@@ -90,7 +92,7 @@ class Drip(Recipe):
     @classmethod
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Drip:
         rate = 2.6 * brief.character.rate_factor
-        times = beat_times(rng, rate, brief.duration_s - 0.2, 0.13 * (1 - brief.character.regularity))
+        times = beat_times(rng, rate, brief.duration_s - 0.2, brief.character.unevenness(0.13))
         count = len(times)
         base = float(
             np.clip(rng.uniform(1.9, 3.2) * 2 ** (brief.character.size - 0.08 * brief.character.tilt_db), 0.8, 7.0)
@@ -126,6 +128,7 @@ class Stream(Recipe):
     independent sides.
     """
 
+    source: ClassVar[str] = "van den Doel, 2005"
     variant: str
     rate_hz: float
     radii_mm: tuple[float, float]
@@ -172,6 +175,7 @@ class Pour(Recipe):
     it rises ever faster towards the brim (Farnell, "Designing Sound", pouring).
     """
 
+    source: ClassVar[str] = "van den Doel, 2005; Farnell, 2010"
     vessel_m: float
     filled: tuple[float, float]
     stop_s: float
@@ -208,6 +212,7 @@ class Splash(Recipe):
     van den Doel (2005) for cavity and bubbles; the order of events after Farnell, "Designing Sound" (water).
     """
 
+    source: ClassVar[str] = "van den Doel, 2005; Farnell, 2010"
     times_s: tuple[float, ...]
     cavity_mm: float
     spray_s: float
@@ -216,7 +221,7 @@ class Splash(Recipe):
     @classmethod
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Splash:
         rate = 0.52 * brief.character.rate_factor
-        times = beat_times(rng, rate, max(brief.duration_s, 0.6), 0.06)
+        times = beat_times(rng, rate, max(brief.duration_s, 0.6), brief.character.unevenness(0.06))
         size = float(np.clip(brief.size * 2**brief.character.size, 0.4, 3.0))
         return cls(
             times_s=times,
@@ -253,6 +258,8 @@ class Waves(Recipe):
     foam is brighter, later and pans away. Lapping water (calm, lake) is shorter and comes with bubbles.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
+    beats: ClassVar[bool] = True
     peaks_s: tuple[float, ...]
     forces: tuple[float, ...]
     rise_s: float
@@ -264,7 +271,7 @@ class Waves(Recipe):
         calm = bool(brief.words & {"lap", "lapping", "lake", "calm", "gentle", "gently", "pond", "harbor", "harbour"})
         period = (1.5 if calm else 3.4) / brief.character.rate_factor
         count = max(1, int(brief.duration_s / period + 0.4))
-        peaks = period * (np.arange(count) + 0.5) + rng.normal(0, 0.06 * period, count)
+        peaks = period * (np.arange(count) + 0.5) + rng.normal(0, brief.character.unevenness(0.06) * period, count)
         return cls(
             peaks_s=tuple(float(p) for p in peaks),
             forces=tuple(float(f) for f in rng.uniform(0.7, 1.0, count)),

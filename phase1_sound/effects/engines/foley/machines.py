@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,15 +13,20 @@ from phase1_sound.effects.engines.foley.dsp import (
     band,
     breakpoints,
     clock,
+    frames_of,
+    high_pass,
     low_pass,
     noise,
     panned,
     phase_of,
     pulse_train,
     stereo_noise,
+    uneven,
     unit,
     wander,
 )
+from phase1_sound.effects.engines.foley.materials import MATERIALS
+from phase1_sound.effects.engines.foley.modal import Body, Stroke
 
 ENGINE_MODES_HZ = ((85.0, 30.0, 1.0), (210.0, 60.0, 0.8), (520.0, 140.0, 0.45), (1300.0, 400.0, 0.2))
 
@@ -33,6 +39,7 @@ class Engine(Recipe):
     strength, which is what makes an idling engine limp at half its turning rate.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     rpm: tuple[float, ...]
     rpm_times_s: tuple[float, ...]
     cylinders: int
@@ -81,6 +88,7 @@ class Motor(Recipe):
     at the rate at which they pass; both rise together on starting up.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     turns_hz: float
     blades: int
     whine: float
@@ -123,6 +131,7 @@ class Hum(Recipe):
     (Farnell, "Designing Sound", electricity).
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     mains_hz: float
     levels: tuple[float, ...]
     buzz: float
@@ -162,6 +171,7 @@ class Traffic(Recipe):
     level; the pitch falls by the Doppler ratio (c - v) / (c + v) in passing.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     passes: tuple[tuple[float, float, float, float], ...]
     roar: float
 
@@ -192,3 +202,94 @@ class Traffic(Recipe):
             motor = unit(pulse_train(phase_of(pitch * doppler), 14.0))
             total += panned((0.7 * tyres + 0.5 * motor) * level**1.4, np.tanh(1.2 * t) * direction * 0.75)
         return total
+
+
+@dataclass(frozen=True)
+class Buzz(Recipe):
+    """Electricity in the open: a neon tube, an arc, a bad contact. Sharp pulses twice a mains period that stutter.
+
+    Farnell, "Designing Sound" (electricity): each half wave ignites the arc anew, at a slightly different moment, hence a
+    hoarse buzz; sparks are single, brighter discharges.
+    """
+
+    source: ClassVar[str] = "Farnell, 2010"
+    rate_hz: float
+    jitter: float
+    gaps: float
+    stutter_hz: float
+    edge_hz: float
+
+    @classmethod
+    def draw(cls, brief: Brief, rng: np.random.Generator) -> Buzz:
+        size = 2.0 ** (-0.4 * brief.character.size)
+        return cls(
+            rate_hz=100.0 * float(rng.uniform(0.99, 1.01)) * size,
+            jitter=float(np.clip(0.08 + 0.3 * brief.character.roughness, 0.02, 0.3)),
+            gaps=float(rng.uniform(0.25, 0.4)) * (1 - 0.5 * max(brief.character.regularity, 0.0)),
+            stutter_hz=float(rng.uniform(5, 8)) * brief.character.rate_factor,
+            edge_hz=float(rng.uniform(1500, 2300)) * size,
+        )
+
+    def render(self, frames: int, rng: np.random.Generator) -> Signal:
+        rate = self.rate_hz * (1 + self.jitter * (wander(rng, frames, 60.0) - 0.5))
+        cycle = np.cumsum(rate) / frames_of(1.0)
+        arcs = np.exp(-(cycle % 1.0) * 14.0) * (0.6 + 0.8 * rng.random(int(cycle[-1]) + 2))[cycle.astype(np.int64)]
+        alight = low_pass((wander(rng, frames, self.stutter_hz) > self.gaps).astype(np.float64), 60.0)
+        hoarse = arcs * noise(rng, frames, 700.0, 9000.0, -2.0)
+        tone = high_pass(arcs - arcs.mean(), 250.0)
+        sharp = band(tone, self.edge_hz, 900.0) + band(tone, 2.6 * self.edge_hz, 1600.0)
+        hum = 0.25 * np.sin(2 * np.pi * cycle)
+        sparks = noise(rng, frames, 2500.0, 12000.0) * (rng.random(frames) < 3e-5)
+        return np.asarray(
+            (0.55 * hoarse + 3.0 * sharp + 0.5 * tone) * (0.06 + 0.94 * alight) + 0.15 * hum + 2.0 * sparks
+        )
+
+
+@dataclass(frozen=True)
+class Machinery(Recipe):
+    """A machine that works in cycles: a stroke, its answer, a ratchet, a breath of compressed air, over a motor.
+
+    Farnell, "Designing Sound" (machines): the ear takes for a mechanism what repeats the same parts at the same places of a
+    cycle. A sewing machine is a quick and light one, a press slow and heavy.
+    """
+
+    source: ClassVar[str] = "Farnell, 2010"
+    cycle_hz: float
+    frame: Body
+    part: Body
+    ratchet: int
+    air: float
+    drone_hz: float
+    starts_s: tuple[float, ...]
+
+    @classmethod
+    def draw(cls, brief: Brief, rng: np.random.Generator) -> Machinery:
+        quick = bool(brief.words & {"sewing", "stitching", "printer", "typewriter", "small"})
+        rate = float(rng.uniform(5.5, 6.5) if quick else rng.uniform(1.25, 1.7)) * brief.character.rate_factor
+        size = 2.0 ** (-0.6 * brief.character.size) * (2.2 if quick else 1.0)
+        body = Body.draw(brief, rng, MATERIALS["metal"], "plate")
+        firsts = 0.02 + np.arange(int(brief.duration_s * rate) + 1) / rate
+        loss = 0.02 * brief.character.damping_factor
+        return cls(
+            cycle_hz=rate,
+            frame=Body("plate", float(rng.uniform(120, 170)) * size, loss, -4.0, 0.0, body.jitter),
+            part=Body("plate", float(rng.uniform(620, 880)) * size, loss, -2.5, 0.0, body.jitter),
+            ratchet=0 if quick else int(rng.integers(3, 6)),
+            air=0.0 if quick else float(rng.uniform(0.1, 0.2)),
+            drone_hz=float(rng.uniform(46, 60)) * size**0.5,
+            starts_s=tuple(float(t) for t in uneven(rng, firsts, brief.character.unevenness(0.0) / rate)),
+        )
+
+    def render(self, frames: int, rng: np.random.Generator) -> Signal:
+        heavy = [Stroke(t, 1.0, 0.3, 0.0022) for t in self.starts_s]
+        answers = [(0.36, 0.6)] + [(0.55 + 0.05 * n, 0.25) for n in range(self.ratchet)]
+        light = [Stroke(t + place / self.cycle_hz, f, 0.37, 0.0006) for t in self.starts_s for place, f in answers]
+        began = np.searchsorted(self.starts_s, clock(frames), "right") - 1
+        place = (clock(frames) - np.asarray(self.starts_s)[np.maximum(began, 0)]) * self.cycle_hz
+        breath = np.where(place > 0.7, np.exp(-(place - 0.7) / 0.08) * np.minimum((place - 0.7) / 0.01, 1.0), 0.0)
+        hiss = self.air * breath * noise(rng, frames, 1500.0, 8000.0, -2.0)
+        drone = unit(pulse_train(phase_of(np.full(frames, self.drone_hz)), 12.0)) + 0.3 * noise(
+            rng, frames, 90.0, 900.0, -3.0
+        )
+        blows = unit(self.frame.strike(frames, heavy)) + 0.55 * unit(self.part.strike(frames, light))
+        return np.asarray(blows + hiss + 0.06 * drone)

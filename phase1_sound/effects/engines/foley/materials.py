@@ -32,22 +32,29 @@ class Material:
 
 
 _LIQUID = {
-    **dict.fromkeys(("strike", "knock", "shake", "flap", "whoosh", "tear"), "splash"),
+    **dict.fromkeys(("strike", "knock", "shake", "flap", "whoosh", "tear", "shatter", "crack"), "splash"),
     **dict.fromkeys(("tap", "bounce", "pluck", "tick", "click"), "drip"),
-    **dict.fromkeys(("scrape", "rub", "sweep", "rustle", "creak", "crumple"), "stream"),
+    **dict.fromkeys(("scrape", "rub", "sweep", "rustle", "creak", "crumple", "sand", "bag"), "stream"),
+    "roll": "waves",
 }
 _GAS = {
-    **dict.fromkeys(("strike", "knock", "tap", "bounce", "shake", "flap"), "whoosh"),
-    **dict.fromkeys(("scrape", "rub", "sweep", "rustle", "crumple", "creak"), "wind"),
+    **dict.fromkeys(("strike", "knock", "tap", "bounce", "shake", "flap", "crack", "shatter"), "whoosh"),
+    **dict.fromkeys(("scrape", "rub", "sweep", "rustle", "crumple", "creak", "roll", "bag"), "wind"),
 }
 _PLANTS = {
-    **dict.fromkeys(("strike", "knock", "tap", "bounce", "shake", "rub", "sweep", "scrape", "flap", "pluck"), "rustle"),
+    **dict.fromkeys(("strike", "knock", "tap", "bounce", "shake", "rub", "scrape", "flap", "pluck"), "rustle"),
 }
 _SHEET = dict.fromkeys(("bounce", "knock"), "strike") | dict.fromkeys(("shake", "rustle"), "flap")
-_PAPER = dict.fromkeys(("strike", "knock", "bounce", "shake", "rustle"), "crumple")
-_LOOSE = dict.fromkeys(("strike", "tap", "bounce", "knock", "rustle"), "shake")
+_PAPER = dict.fromkeys(("strike", "knock", "bounce", "shake", "rustle", "bag", "crack", "shatter"), "crumple")
+_LOOSE = {
+    **dict.fromkeys(("strike", "tap", "bounce", "knock", "rustle", "crack"), "shake"),
+    **dict.fromkeys(("pour", "stream", "drip"), "sand"),
+}
 
-_STRING = {"strike": "pluck", "shake": "pluck"}
+_FILM = dict.fromkeys(("crumple", "rustle"), "bag")
+_ICE = dict.fromkeys(("crack", "shatter"), "ice")
+_BRITTLE = {"crack": "shatter"}
+_STRING = {"strike": "pluck"}
 _SNOW = dict.fromkeys(("strike", "tap", "knock", "bounce", "rustle", "crumple"), "steps")
 _FIRE = dict.fromkeys(_GAS, "fire")
 
@@ -60,19 +67,19 @@ _ROWS = (
     Material("bell", 0.00035, -2.0, 520, 0.93, 0.2, "bell",
              "bell bronze gong chime", split=0.0016),
     Material("glass", 0.0008, -2.5, 1700, 0.97, 0.15, "bowl",
-             "glass glassy crystal mirror pane window ice icy", split=0.002),
+             "glass glassy crystal mirror pane window", split=0.002, instead=_BRITTLE),
     Material("ceramic", 0.002, -3.0, 1300, 0.95, 0.25, "bowl",
              "ceramic porcelain china clay terracotta tile earthenware stoneware pottery bone shell "
-             "enamel", split=0.0015),
-    Material("stone", 0.01, -4.0, 700, 0.95, 0.7, "plate",
+             "enamel", split=0.0015, instead=_BRITTLE),
+    Material("stone", 0.008, -4.0, 700, 0.95, 0.7, "plate",
              "stone rock granite marble concrete cement brick slate asphalt pavement pebble cobblestone "
              "sandstone limestone masonry plaster"),
     Material("wood", 0.022, -5.0, 280, 0.8, 0.5, "marimba",
              "wood wooden timber oak pine bamboo plywood wicker bark log cork lumber plank twig mahogany "
              "teak rattan cardboard"),
     Material("plastic", 0.035, -5.0, 420, 0.65, 0.35, "plate",
-             "plastic vinyl acrylic pvc nylon polyester polymer fiberglass carbon composite synthetic "
-             "styrofoam resin"),
+             "plastic vinyl acrylic pvc nylon polyester polymer fiberglass carbon composite synthetic polythene polyethylene "
+             "styrofoam resin", instead=_FILM),
     Material("skin", 0.08, -7.0, 140, 0.35, 0.4, "membrane",
              "skin leather hide flesh body human hand fur hair membrane drumhead suede meat fruit food"),
     Material("rubber", 0.12, -9.0, 120, 0.3, 0.5, "plate",
@@ -94,6 +101,8 @@ _ROWS = (
     Material("gravel", 0.05, -4.0, 900, 0.9, 1, "plate",
              "gravel sand sandy grain seed rice bean crumb ash dust salt sugar",
              default="shake", instead=_LOOSE),
+    Material("ice", 0.006, -3.0, 1100, 0.95, 0.4, "plate",
+             "ice icy icicle glacier frozen iceberg", split=0.001, default="ice", instead=_ICE),
     Material("snow", 0.3, -8.0, 160, 0.2, 0.9, "membrane",
              "snow snowy frost slush", default="steps", instead=_SNOW),
     Material("water", 0.1, -6.0, 300, 0.3, 0.5, "membrane",

@@ -17,6 +17,8 @@ from phase1_sound.effects.engines.foley.materials import MATERIALS, SYNONYMS, Ma
 from phase1_sound.effects.protocol import EffectRequest
 
 _SUFFIXES = ("ings", "ing", "edly", "ed", "ers", "er", "es", "s", "ly", "y")
+THING_WEIGHT = 2.6  # a coin that is dropped is a coin (3 for the verb; the thing adds this to its own vote)
+USUAL_WEIGHT = 0.05
 _WORD = re.compile(r"[a-z]+")
 
 # fmt: off
@@ -46,11 +48,11 @@ CHARACTER_WORDS: tuple[tuple[str, Character], ...] = (
      Character(tilt_db=1, hardness=-0.1, air=0.4)),
     ("fast rapid rapidly quick quickly brisk busy hurried frantic lively energetic", Character(rate=0.6)),
     ("slow slowly lazy calm peaceful leisurely sparse relaxed", Character(rate=-0.5)),
-    ("rhythmic rhythmically regular regularly steady repetitive pulsing constant even",
-     Character(regularity=0.6)),
-    ("irregular random erratic uneven chaotic sporadic", Character(regularity=-0.6)),
-    ("large big huge massive giant enormous wide tall", Character(size=0.6)),
-    ("small little mini miniature narrow short", Character(size=-0.5)),
+    ("rhythmic rhythmically regular regularly repetitive pulsing", Character(regularity=0.6, pulse=0.8)),
+    ("steady constant even", Character(regularity=0.6, evenness=0.6)),
+    ("irregular random erratic uneven chaotic sporadic", Character(regularity=-0.6, evenness=-0.6)),
+    ("large big huge massive giant enormous wide tall", Character(size=0.6, tilt_db=-1)),
+    ("small little mini miniature narrow", Character(size=-0.5, tilt_db=1)),
     ("finger fingers fingertip fingertips hand hands palm felt", Character(hardness=-0.3)),
     ("mallet rubber", Character(hardness=-0.15)),
     ("stick drumstick knuckle knuckles", Character(hardness=0.05)),
@@ -91,14 +93,21 @@ def words_of(text: str) -> list[str]:
 
 @cache
 def _gesture_index() -> dict[str, list[tuple[str, float]]]:
-    """Stem -> gestures that it may mean, each with a weight: 3 for a strong word, 1.5 for a weak one."""
+    """Stem -> gestures that it may mean, each with a weight: 3 for a strong word, 1.2 for a weak one."""
     index: dict[str, dict[str, float]] = defaultdict(dict)
     for name, row in GESTURES.items():
         for word in row.weak.split():
-            index[stem(word)][name] = 1.5
+            index[stem(word)][name] = 1.2
         for word in row.strong.split():
             index[stem(word)][name] = 3.0
+        for word in row.things.split():
+            index[stem(word)].setdefault(name, 1.2)
     return {key: list(found.items()) for key, found in index.items()}
+
+
+@cache
+def _thing_index() -> dict[str, str]:
+    return {stem(word): name for name, row in GESTURES.items() for word in row.things.split()}
 
 
 @cache
@@ -120,13 +129,20 @@ def _material_index() -> dict[str, str]:
     return {stem(word): name for word, name in SYNONYMS.items()}
 
 
-def find_gesture(play_method: str, source: str) -> str | None:
-    """The gesture with the most votes: words of the play method count most, earlier ones a little more."""
+def find_gesture(play_method: str, source: str, usual: str = "") -> str | None:
+    """The gesture with the most votes: words of the play method count most, earlier ones a little more.
+
+    Where several are as likely, the one that is `usual` for the material is meant.
+    """
     votes: dict[str, float] = defaultdict(float)
     for text, share in ((play_method, 1.0), (source, 0.4)):
         for place, word in enumerate(words_of(text)):
             for gesture, weight in _gesture_index().get(stem(word), []):
                 votes[gesture] += share * weight * (1 - 0.03 * min(place, 10))
+    for thing in {_thing_index()[stem(word)] for word in words_of(source) if stem(word) in _thing_index()}:
+        votes[thing] += THING_WEIGHT
+    if usual in votes:
+        votes[usual] += USUAL_WEIGHT
     return max(votes, key=lambda name: votes[name]) if votes else None
 
 
@@ -160,6 +176,17 @@ def character_of(texts: Iterable[str]) -> Character:
     return total.clipped()
 
 
+def without_names(play_method: str, gesture: str) -> str:
+    """The play method less the words that name the gesture itself: a bird's "singing" is no word of timbre.
+
+    Where a body rings they are kept: a bell that is "ringing" rings long.
+    """
+    if GESTURES[gesture].recipe.rings:
+        return play_method
+    named = {found for found, gestures in _gesture_index().items() if gesture in dict(gestures)}
+    return " ".join(word for word in words_of(play_method) if stem(word) not in named)
+
+
 def size_of(source: str) -> float:
     """Size of a source by its name, 1 = a hand's width; unknown things are of size 1."""
     sizes = [_size_index()[stem(word)] for word in words_of(source) if stem(word) in _size_index()]
@@ -179,7 +206,7 @@ def understand(request: EffectRequest) -> Understanding:
     default.
     """
     material = find_material(request.material)
-    gesture = find_gesture(request.play_method, request.source)
+    gesture = find_gesture(request.play_method, request.source, material.default if material else "")
     unknown = [name for name, found in (("play_method", gesture), ("material", material)) if found is None]
     material = material or find_material(request.source) or find_material(request.play_method) or MATERIALS["wood"]
     gesture = gesture or nearest_gesture(request.play_method) or material.default
@@ -190,7 +217,7 @@ def understand(request: EffectRequest) -> Understanding:
         variant=GESTURES[gesture].variant,
         material=material,
         size=size_of(request.source),
-        character=character_of((request.play_method, request.source, *request.timbre)),
+        character=character_of((without_names(request.play_method, gesture), request.source, *request.timbre)),
         words=frozenset(words) | {word.removesuffix("s") for word in words},
         duration_s=request.duration_s,
     )

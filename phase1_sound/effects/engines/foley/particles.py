@@ -8,6 +8,7 @@ level that decays, and that level times noise excites the resonances of the cont
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import signal
@@ -17,11 +18,13 @@ from phase1_sound.effects.engines.foley.dsp import (
     RATE,
     Signal,
     beat_times,
+    breakpoints,
     bump,
     frames_of,
     high_pass,
     noise,
     unit,
+    wander,
 )
 from phase1_sound.effects.engines.foley.materials import MATERIALS, SYNONYMS
 from phase1_sound.effects.engines.foley.modal import Body, Stroke
@@ -101,6 +104,7 @@ class Shake(Recipe):
     Cook, PhISEM: the row is chosen by the material; every other push is weaker, as a hand's are.
     """
 
+    source: ClassVar[str] = "Cook, 1997"
     kind: str
     pitch: float
     times_s: tuple[float, ...]
@@ -110,7 +114,7 @@ class Shake(Recipe):
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Shake:
         kind = _KIND_OF_MATERIAL.get(brief.material.name, "maraca")
         rate = 3.0 * float(2 ** rng.uniform(-0.2, 0.2)) * brief.character.rate_factor
-        times = beat_times(rng, rate, brief.duration_s - 0.3, 0.06 * (1 - brief.character.regularity))
+        times = beat_times(rng, rate, brief.duration_s - 0.3, brief.character.unevenness(0.06))
         forces = rng.uniform(0.75, 1.0, len(times)) * np.where(np.arange(len(times)) % 2, 0.6, 1.0)
         pitch = {"glass": 1.35, "ceramic": 0.9}.get(brief.material.name, 1.0)
         pitch *= float(2 ** (rng.uniform(-0.25, 0.25) - 0.5 * brief.character.size)) / brief.size**0.4
@@ -120,6 +124,46 @@ class Shake(Recipe):
         row = PARTICLES[self.kind]
         energy = shaken_energy(frames, self.times_s, self.forces, row.system_decay)
         return unit(collide(row, energy, rng, self.pitch))
+
+
+@dataclass(frozen=True)
+class Sift(Recipe):
+    """Sand, gravel or grain that trickles and is poured: a stream of small collisions on the heap.
+
+    Cook, PhISEM, the rows of gravel: the flow is the energy; sand has so many particles that they merge into a hiss which
+    follows the flow.
+    """
+
+    source: ClassVar[str] = "Cook, 1997"
+    beats: ClassVar[bool] = True
+    kind: str
+    pitch: float
+    flow_hz: float
+    pours_s: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def draw(cls, brief: Brief, rng: np.random.Generator) -> Sift:
+        coarse = bool(brief.words & {"gravel", "pebble", "stone", "shingle", "rubble", "coal", "rice", "bean", "grain"})
+        rate = 0.6 * brief.character.rate_factor
+        count = max(1, round(brief.duration_s * rate))
+        starts = (np.arange(count) + 0.1 + brief.character.unevenness(0.05) * rng.uniform(-1, 1, count)) / rate
+        lengths = rng.uniform(0.6, 0.8, count) / rate
+        return cls(
+            kind="big gravel" if coarse else "little gravel",
+            pitch=float(2 ** (rng.uniform(-0.2, 0.2) - 0.5 * brief.character.size)) * (0.7 if coarse else 0.62),
+            flow_hz=float(rng.uniform(6, 11)) * brief.character.rate_factor,
+            pours_s=tuple((float(s), float(n)) for s, n in zip(starts, lengths, strict=True)),
+        )
+
+    def render(self, frames: int, rng: np.random.Generator) -> Signal:
+        flow = np.full(frames, 0.04)
+        for start, length in self.pours_s:
+            end = start + length
+            flow += breakpoints(frames, (start, start + 0.15, end - 0.3, end + 0.1), (0.0, 1.0, 0.7, 0.0))
+        flow *= 0.55 + 0.45 * wander(rng, frames, self.flow_hz)
+        grains = unit(collide(PARTICLES[self.kind], flow, rng, self.pitch))
+        heap = noise(rng, frames, 350.0, 1800.0, -3.0) * flow**1.5
+        return grains + 0.06 * heap
 
 
 @dataclass(frozen=True)
@@ -194,6 +238,7 @@ class Footsteps(Recipe):
     strike in fours.
     """
 
+    source: ClassVar[str] = "Farnell, 2010; Cook, 1997"
     variant: str
     ground: str
     times_s: tuple[float, ...]
@@ -208,7 +253,7 @@ class Footsteps(Recipe):
         ground = ground_of(brief)
         rate = (1.55 if hooves else 1.85) * brief.character.rate_factor
         rate *= 1.5 if brief.words & {"run", "running", "jogging", "gallop"} else 1.0
-        times = beat_times(rng, rate, brief.duration_s - 0.25, 0.035 * (1 - brief.character.regularity))
+        times = beat_times(rng, rate, brief.duration_s - 0.25, brief.character.unevenness(0.035))
         if hooves:
             times = tuple(
                 t + d / rate for t in times for d in (0.0, 0.21, 0.5, 0.72) if t + d / rate < brief.duration_s - 0.2

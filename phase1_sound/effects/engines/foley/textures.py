@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from phase1_sound.effects.engines.foley.dsp import (
     sampled,
     spread,
     stereo_noise,
+    uneven,
     unit,
     wander,
 )
@@ -57,6 +59,7 @@ class Fire(Recipe):
     power of a slow noise, and crackles of 3-30 ms at 1.5-9 kHz, about 12 a second, clustered.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     crackle_hz: float
     crackle_band: tuple[float, float]
     lapping: float
@@ -102,6 +105,7 @@ class Rustle(Recipe):
     square of the gust, over a soft rush; dry leaves are fewer, louder and crisper.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
     rate_hz: float
     dry: float
     gust_hz: float
@@ -135,19 +139,25 @@ class Rustle(Recipe):
         length = frames_of(0.011)
         envelope = np.exp(-np.arange(length) / (RATE * (0.0035 - 0.002 * min(self.dry, 1.0))))
         grains = gains[:, None] * rng.standard_normal((len(kept), length)) * envelope
-        band = low_pass(high_pass(add_grains(frames, kept, grains), self.band_hz[0]), self.band_hz[1])
+        band = low_pass(low_pass(high_pass(add_grains(frames, kept, grains), self.band_hz[0]), self.band_hz[1]), 6500.0)
         return band + 0.4 * self.dry * crackles(rng, frames, kept[::5], gains[::5], self.band_hz, 1200.0)
+
+
+_SQUEEZES = {"crumple": (1.1, 0.17), "tear": (0.75, 0.2), "page": (0.7, 0.11), "bag": (1.9, 0.2)}
+"""How often a second and for how long (standard deviation in s) a sheet is moved."""
 
 
 @dataclass(frozen=True)
 class Crumple(Recipe):
-    """Paper crushed in the hand, or torn, or a page turned.
+    """Paper crushed in the hand, or torn, or a page turned; a plastic bag, whose thin film makes more and shorter snaps.
 
     Crumpled sheets crackle with energies that follow a power law, in squeezes (Houle and Sethna, 1996);
     tearing is a fast, rather even series of breaking fibres; a page is a swish with a flap at its end
     (Farnell, "Designing Sound").
     """
 
+    source: ClassVar[str] = "Houle and Sethna, 1996"
+    beats: ClassVar[bool] = True
     variant: str
     squeezes: tuple[tuple[float, float], ...]
     rate_hz: float
@@ -158,21 +168,27 @@ class Crumple(Recipe):
     @classmethod
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Crumple:
         variant = brief.variant
-        per_second, width = {"crumple": (1.1, 0.17), "tear": (0.75, 0.2), "page": (0.7, 0.11)}[variant]
+        per_second, width = _SQUEEZES[variant]
         per_second *= brief.character.rate_factor
         count = max(1, int(brief.duration_s * per_second))
-        centres = (np.arange(count) + 0.5 + 0.1 * rng.standard_normal(count).clip(-2, 2)) / per_second
-        low = {"crumple": 700.0, "tear": 1500.0, "page": 500.0}[variant] * float(2 ** rng.uniform(-0.2, 0.2))
-        low *= 1.8 if brief.words & {"foil", "cellophane", "plastic", "wrapper", "bag"} else 1.0
+        centres = (
+            np.arange(count) + 0.5 + brief.character.unevenness(0.1) * rng.standard_normal(count).clip(-2, 2)
+        ) / per_second
+        low = {"crumple": 700.0, "tear": 1500.0, "page": 500.0, "bag": 1250.0}[variant]
+        low *= float(2 ** (rng.uniform(-0.2, 0.2) - 0.4 * brief.character.size))
+        low *= 1.8 if variant != "bag" and brief.words & {"foil", "cellophane", "plastic", "wrapper", "bag"} else 1.0
         return cls(
             variant=variant,
             squeezes=tuple(
-                (float(c), float(w)) for c, w in zip(centres, width * rng.uniform(0.8, 1.2, count), strict=True)
+                (float(c), float(w))
+                for c, w in zip(
+                    centres, width * (1 + brief.character.unevenness(0.2) * rng.uniform(-1, 1, count)), strict=True
+                )
             ),
-            rate_hz={"crumple": 170.0, "tear": 520.0, "page": 60.0}[variant],
+            rate_hz={"crumple": 170.0, "tear": 520.0, "page": 60.0, "bag": 230.0}[variant],
             band_hz=(low, 4.5 * low),
-            decay=1500.0 if variant == "tear" else 1000.0,
-            swish={"crumple": 0.08, "tear": 0.25, "page": 0.8}[variant],
+            decay={"tear": 1500.0, "bag": 2400.0}.get(variant, 1000.0),
+            swish={"crumple": 0.08, "tear": 0.25, "page": 0.8, "bag": 0.07}[variant],
         )
 
     def render(self, frames: int, rng: np.random.Generator) -> Signal:
@@ -211,6 +227,8 @@ class Flap(Recipe):
     stiff cloth snaps.
     """
 
+    source: ClassVar[str] = "Farnell, 2010"
+    beats: ClassVar[bool] = True
     times_s: tuple[float, ...]
     gains: tuple[float, ...]
     snap: float
@@ -218,13 +236,31 @@ class Flap(Recipe):
 
     @classmethod
     def draw(cls, brief: Brief, rng: np.random.Generator) -> Flap:
+        if brief.variant == "wings":
+            return cls._wings(brief, rng)
         rate = 6.5 * brief.character.rate_factor * float(2 ** rng.uniform(-0.2, 0.2))
-        times = beat_times(rng, rate, brief.duration_s - 0.1, 0.16 * (1 - brief.character.regularity))
+        times = beat_times(rng, rate, brief.duration_s - 0.1, brief.character.unevenness(0.16))
         return cls(
             times_s=times,
             gains=tuple(float(g) for g in rng.uniform(0.25, 1.0, len(times))),
             snap=float(np.clip(0.25 + brief.character.hardness, 0.05, 0.9)),
             low_hz=float(rng.uniform(260, 420)) * 2 ** (-0.5 * brief.character.size),
+        )
+
+    @classmethod
+    def _wings(cls, brief: Brief, rng: np.random.Generator) -> Flap:
+        """A bird takes off: even beats, strong at first, softer as it gets away, then the next one."""
+        rate = float(rng.uniform(8.5, 11.0)) * brief.character.rate_factor * 2 ** (-0.5 * brief.character.size)
+        starts = np.arange(0.03, brief.duration_s - 0.3, 1.9 / brief.character.rate_factor)
+        beats = np.arange(int(rng.integers(10, 15)))
+        times = uneven(rng, (starts[:, None] + beats / rate).ravel(), brief.character.unevenness(0.02) / rate)
+        gains = np.tile(np.exp(-beats / 7.0), len(starts)) * rng.uniform(0.85, 1.0, len(times))
+        inside = times < brief.duration_s - 0.1
+        return cls(
+            times_s=tuple(float(t) for t in times[inside]),
+            gains=tuple(float(g) for g in gains[inside]),
+            snap=float(np.clip(0.75 + brief.character.hardness, 0.2, 1.4)),
+            low_hz=float(rng.uniform(620, 900)) * 2 ** (-0.5 * brief.character.size),
         )
 
     def render(self, frames: int, rng: np.random.Generator) -> Signal:
