@@ -110,18 +110,23 @@ def paced(sound: Signal, character: Character, rng: np.random.Generator) -> Sign
         gain *= 1 - min(character.pulse, 0.95) * (0.5 + 0.5 * np.cos(beat)) ** 0.7
     if character.rate > 0:
         gain *= 1 - min(0.9, 1.45 * character.rate) * wander(rng, frames, 6.0)
-    return gain * evened(sound, -1.8 * character.rate, rng) if character.rate < 0 else gain
+    return gain * calmed(sound, -1.44 * character.rate) if character.rate < 0 else gain
 
 
 def evened(sound: Signal, evenness: float, rng: np.random.Generator) -> Signal:
-    """Gain that evens out the level over some 70 ms ("steady"), or comes and goes at random ("erratic")."""
-    frames = sound.shape[-1]
+    """Gain that evens out the level of the last moments ("steady"), or comes and goes at random ("erratic")."""
     if evenness < 0:
-        return (1.05 - wander(rng, frames, 3.5)) ** (3.5 * -evenness)
+        return (1.05 - wander(rng, sound.shape[-1], 3.5)) ** (3.5 * -evenness)
+    level = low_pass(np.abs(sound if sound.ndim == 1 else sound.mean(axis=0)), 4.0)
+    return np.asarray((level + 0.03 * level.max() + 1e-12) ** (-0.6 * evenness))
+
+
+def calmed(sound: Signal, amount: float) -> Signal:
+    """Gain that evens out the level over some 70 ms: the small unrest goes, long swells stay."""
     mono = np.abs(sound if sound.ndim == 1 else sound.mean(axis=0))
     level = ndimage.uniform_filter1d(ndimage.uniform_filter1d(mono, 64)[::64], frames_of(0.07) // 64 | 1)
-    gain = (level + 0.03 * level.max() + 1e-12) ** (-0.8 * evenness)
-    return np.interp(np.arange(frames), np.arange(len(gain)) * 64, gain)
+    gain = (level + 0.03 * level.max() + 1e-12) ** -amount
+    return np.interp(np.arange(len(mono)), np.arange(len(gain)) * 64, gain)
 
 
 def roughened(frames: int, roughness: float, rng: np.random.Generator) -> Signal:
