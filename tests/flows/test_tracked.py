@@ -103,7 +103,7 @@ def test_the_swap_flow_plays_another_score(server: str, picture: Path, tmp_path:
     assert photone("make", picture, "--out", tmp_path / "run", "--preview", "1").returncode == 0
     code = (
         "import asyncio; from flows.tracked import swap_score;"
-        f"print(asyncio.run(swap_score({str(tmp_path / 'run')!r}, 'gymnopedie', 1.0)))"
+        f"print(asyncio.run(swap_score({str(tmp_path / 'run')!r}, 'gymnopedie', playing=dict(preview_s=1.0))))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
