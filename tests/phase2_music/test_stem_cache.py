@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,8 +81,9 @@ def test_leftovers_of_stopped_runs_go_after_a_day_and_count_for_nothing(cache: S
 
 
 def test_threads_that_render_the_same_stem_do_not_write_into_one_file(cache: StemCache) -> None:
+    together = threading.Barrier(8)  # each waits for all, so that no thread does the work of two
     with ThreadPoolExecutor(8) as pool:
-        places = set(pool.map(lambda _: time.sleep(0.01) or cache.place("a"), range(8)))
+        places = set(pool.map(lambda _: (together.wait(30), cache.place("a"))[1], range(8)))
     assert len(places) == 8
 
 
