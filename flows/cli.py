@@ -559,7 +559,7 @@ def evaluate() -> None:
 @_example("photone eval instruments --sources noise,bell --roles keyboard")
 def eval_instruments(sources: str, roles: str, out: Path | None, as_json: bool, **rest: Any) -> None:
     """Build instruments out of many sounds and measure them in two players; exit status 1 when a target is missed."""
-    from core.manifest import prepare_folder, to_json, write_text
+    from core.manifest import prepare_folder
     from flows.evaluation import instruments as evaluation
 
     if out is not None:
@@ -567,13 +567,7 @@ def eval_instruments(sources: str, roles: str, out: Path | None, as_json: bool, 
     options = evaluation.EvaluationOptions(_names(sources), _roles(roles), out=out, **rest)
     with _progress() as report:
         result = evaluation.evaluate(options, report)
-    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
-    if out is not None:
-        write_text(out / "evaluation.json", values)
-        write_text(out / "evaluation.txt", table + "\n")
-    click.echo(values if as_json else table, nl=not as_json)
-    if not result.passed:
-        raise SystemExit(1)
+    _tell(evaluation.as_json(result), evaluation.as_table(result), result.passed, out, "evaluation", as_json)
 
 
 @evaluate.command(name="songs")
@@ -588,21 +582,15 @@ def eval_songs(instruments_dir: Path, scores: str, peer: Path | None, out: Path 
     import tempfile
     from dataclasses import asdict
 
-    from core.manifest import to_json, write_text
     from flows.evaluation import songs as evaluation
     from phase2_music.scores import bundled_scores
 
     with tempfile.TemporaryDirectory() as scratch, _progress() as report:
         names = _names(scores) or tuple(bundled_scores())
         found = evaluation.evaluate_songs(instruments_dir, names, out or Path(scratch), peer, report)
-    values = to_json([asdict(song) | {"missed": evaluation.missed(song)} for song in found])
-    table = evaluation.as_table(found)
-    if out is not None:
-        write_text(out / "evaluation.json", values)
-        write_text(out / "evaluation.txt", table + "\n")
-    click.echo(values if as_json else table, nl=not as_json)
-    if any(evaluation.missed(song) for song in found):
-        raise SystemExit(1)
+    misses = [evaluation.missed(song) for song in found]
+    values = [asdict(song) | {"missed": missed} for song, missed in zip(found, misses, strict=True)]
+    _tell(values, evaluation.as_table(found), not any(misses), out, "evaluation", as_json)
 
 
 @evaluate.command(name="vision")
@@ -614,7 +602,7 @@ def eval_songs(instruments_dir: Path, scores: str, peer: Path | None, out: Path 
 @_example("photone eval vision --engine embedded --engine qwen:3B")
 def eval_vision(engines: tuple[str, ...], pictures: str, folder: Path | None, out: Path | None, as_json: bool) -> None:
     """Compare what engines say of pictures with scenes that people wrote; exit status 1 when a target is missed."""
-    from core.manifest import prepare_folder, to_json, write_text
+    from core.manifest import prepare_folder
     from flows.evaluation import vision as evaluation
     from phase1_sound.vision import VISION_ENGINES
 
@@ -625,13 +613,7 @@ def eval_vision(engines: tuple[str, ...], pictures: str, folder: Path | None, ou
     options = evaluation.VisionOptions(engines or (VISION_ENGINES.default,), _names(pictures), folder)
     with _progress() as report:
         result = evaluation.evaluate(options, report)
-    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
-    if out is not None:
-        write_text(out / "vision.json", values)
-        write_text(out / "vision.txt", table + "\n")
-    click.echo(values if as_json else table, nl=not as_json)
-    if not result.passed:
-        raise SystemExit(1)
+    _tell(evaluation.as_json(result), evaluation.as_table(result), result.passed, out, "vision", as_json)
 
 
 @evaluate.command(name="prompts")
@@ -645,20 +627,14 @@ def eval_vision(engines: tuple[str, ...], pictures: str, folder: Path | None, ou
 @_example("photone eval prompts runs")
 def eval_prompts(scenes: Path, effects: str | None, out: Path | None, seed: int, as_json: bool) -> None:
     """Show what each part of a prompt costs, for the scenes in a folder; exit status 1 when our own are cut off."""
-    from core.manifest import prepare_folder, to_json, write_text
+    from core.manifest import prepare_folder
     from flows.evaluation import prompts as evaluation
 
     if out is not None:
         prepare_folder(out)
     with _progress() as report:
         result = evaluation.evaluate(evaluation.PromptsOptions(scenes, effects, out, seed), report)
-    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
-    if out is not None:
-        write_text(out / "prompts.json", values)
-        write_text(out / "prompts.txt", table + "\n")
-    click.echo(values if as_json else table, nl=not as_json)
-    if not result.passed:
-        raise SystemExit(1)
+    _tell(evaluation.as_json(result), evaluation.as_table(result), result.passed, out, "prompts", as_json)
 
 
 @evaluate.command(name="foley")
@@ -672,7 +648,7 @@ def eval_prompts(scenes: Path, effects: str | None, out: Path | None, seed: int,
 @_example("photone eval foley --materials metal,wood,glass --no-words")
 def eval_foley(materials: str, gestures: str, out: Path | None, as_json: bool, **rest: Any) -> None:
     """Measure the foley engine, every material under every gesture; exit status 1 when a law or a target is missed."""
-    from core.manifest import prepare_folder, to_json, write_text
+    from core.manifest import prepare_folder
     from flows.evaluation import foley as evaluation
 
     if out is not None:
@@ -680,12 +656,19 @@ def eval_foley(materials: str, gestures: str, out: Path | None, as_json: bool, *
     options = evaluation.FoleyOptions(_names(materials), _names(gestures), **rest)
     with _progress() as report:
         result = evaluation.evaluate(options, report)
-    values, table = to_json(evaluation.as_json(result)), evaluation.as_table(result)
+    _tell(evaluation.as_json(result), evaluation.as_table(result), result.passed, out, "foley", as_json)
+
+
+def _tell(values: Any, table: str, passed: bool, out: Path | None, name: str, as_json: bool) -> None:
+    """Print an evaluation, keep it as `out/<name>.json` and `.txt` where asked for, and end with status 1 where it missed."""
+    from core.manifest import to_json, write_text
+
+    text = to_json(values)
     if out is not None:
-        write_text(out / "foley.json", values)
-        write_text(out / "foley.txt", table + "\n")
-    click.echo(values if as_json else table, nl=not as_json)
-    if not result.passed:
+        write_text(out / f"{name}.json", text)
+        write_text(out / f"{name}.txt", table + "\n")
+    click.echo(text if as_json else table, nl=not as_json)
+    if not passed:
         raise SystemExit(1)
 
 

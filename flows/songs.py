@@ -119,6 +119,7 @@ def _depends(options: SongOptions, band: Band) -> dict[str, object]:
         "roles": dict(options.roles),
         "instruments": {role: sha256_file(sf2) for role, sf2 in band.sf2.items()},
         "pans": band.pan,
+        "openness": band.openness,
         "options": dataclasses.asdict(options.render),
     }
 

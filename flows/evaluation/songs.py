@@ -18,6 +18,7 @@ import soundfile
 from core.audio import SAMPLE_RATE, Samples
 from core.loudness import LoudnessMeter, TruePeakMeter, to_db
 from flows.songs import SongOptions, render
+from phase2_music.rendering.encoding import sum_error_dbfs
 from phase2_music.scores import find_score
 from schemas.document import MELODIC_ROLES
 from schemas.song import Song
@@ -31,6 +32,7 @@ SLOPE_DB = -4.5
 _CHROMA_RATE = 22050
 _CHROMA_START_S, _CHROMA_LENGTH_S = 10.0, 60.0
 _BLOCK_FRAMES = 1 << 18
+_SILENCE_DB = -200.0  # stands for -inf, which JSON has not
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def measure_song(folder: Path, song: Song, score: Path, peer: Path | None = None
         stem_range_lu=round(max(audible) - min(audible), 2),
         line_db=round(_off_the_line(bands), 2),
         density_line_db=round(_off_the_line(density), 2),
-        residue_db=round(_residue(mix, parts), 1),
+        residue_db=round(max(_SILENCE_DB, sum_error_dbfs(parts, mix)), 1),
         chroma=round(chroma_correlation(melodic_mix([stems[r] for r in MELODIC_ROLES if r in stems]), score), 3),
         peer_chroma=None if peer is None else round(chroma_correlation(_peer_mix(score, peer), score), 3),
     )
@@ -169,15 +171,6 @@ def _off_the_line(levels_db: Floats) -> float:
     """Largest distance from the line of the given slope that lies best among the levels."""
     away = levels_db - SLOPE_DB * np.arange(len(levels_db))
     return float((away.max() - away.min()) / 2)
-
-
-def _residue(mix: Path, parts: Sequence[Path]) -> float:
-    """Peak of the mix less the sum of its parts, dBFS."""
-    worst = 0.0
-    for blocks in zip(_blocks(mix), *map(_blocks, parts), strict=True):
-        whole, *rest = (block.astype(np.float64) for block in blocks)
-        worst = max(worst, float(np.abs(whole - np.sum(rest, axis=0)).max()))
-    return max(-200.0, to_db(worst))
 
 
 def melodic_mix(stems: Sequence[Path]) -> Samples:

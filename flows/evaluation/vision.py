@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from core.errors import PhotoneError
+from flows.engines import load_engine
 from flows.evaluation.golden import PROTOCOL_PICTURES, Golden, built_in, from_folder
 from flows.evaluation.instruments import aligned
 from flows.evaluation.similarity import SAME_SOURCE, Similarity, load_words
@@ -116,7 +116,7 @@ def evaluate(options: VisionOptions, report: Report = lambda text: None) -> Visi
     """
     golden, missing = (from_folder(options.folder), {}) if options.folder else built_in(options.pictures)
     names = tuple(dict.fromkeys(options.engines))
-    engines = {name: load_engine(name) for name in names}
+    engines: dict[str, VisionEngine] = {name: load_engine(VISION_ENGINES, name) for name in names}
     judge = Judge(golden)
     rows: list[VisionRow] = []
     steady: dict[str, bool] = {}
@@ -134,13 +134,6 @@ def evaluate(options: VisionOptions, report: Report = lambda text: None) -> Visi
     return VisionEvaluation(
         names, tuple(rows), tuple(figures(rows, names, steady)), missing, options.folder is not None
     )
-
-
-def load_engine(spec: str) -> VisionEngine:
-    """Make an engine; its secret, where it has one, comes from the environment."""
-    name, _ = VISION_ENGINES.check(spec)
-    engine: VisionEngine = VISION_ENGINES.load(spec, os.environ.get(VISION_ENGINES.entries[name].key_variable, ""))
-    return engine
 
 
 def _described(engine: VisionEngine, picture: Path) -> tuple[Scene | None, str | None]:

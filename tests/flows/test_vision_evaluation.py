@@ -260,7 +260,9 @@ class Broken:
 
 def test_an_engine_that_fails_is_a_miss_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real = evaluation.load_engine
-    monkeypatch.setattr(evaluation, "load_engine", lambda spec: Broken() if spec == "broken" else real(spec))
+    monkeypatch.setattr(
+        evaluation, "load_engine", lambda table, spec: Broken() if spec == "broken" else real(table, spec)
+    )
     result = evaluate(VisionOptions(engines=("embedded", "broken"), pictures=("beach", "room")))
     assert [row.problem for row in result.rows] == [None, None, None, "the answer is no scene"]
     figures = {figure.name: figure for figure in result.figures}
@@ -281,7 +283,7 @@ def test_an_engine_that_is_not_steady_is_told(monkeypatch: pytest.MonkeyPatch) -
         def describe(self, request: object) -> Scene:
             return next(self.scenes)
 
-    monkeypatch.setattr(evaluation, "load_engine", lambda spec: Fickle())
+    monkeypatch.setattr(evaluation, "load_engine", lambda table, spec: Fickle())
     result = evaluate(VisionOptions(engines=("fickle",), pictures=("beach",)))
     assert result.figures[-1].values == {"fickle": 0.0}
 
