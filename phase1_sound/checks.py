@@ -34,6 +34,8 @@ _LAG = 4  # frames of _HOP between the levels that are compared
 _ONSET_RISE_DB = 2.0  # mean rise over the bands that makes an onset
 _ONSET_GAP = 6  # frames of _HOP between two onsets
 _BANDS = 16
+# Of the strongest bin: what lies below is a resampler's stopband (soxr: 120 dB and more) or the rounding to 24 bits.
+_HELD_SHARE = 1e-11
 
 Array = npt.NDArray[np.float64]
 
@@ -188,10 +190,13 @@ def rolloff_hz(power: Array, freqs: Array, share: float = 0.85) -> float:
 
 
 def flatness(power: Array, freqs: Array) -> float:
-    """Spectral flatness between 50 Hz and 16 kHz: geometric over arithmetic mean, 1 for white noise, 0 for a
-    tone.
+    """Spectral flatness from 50 Hz to 16 kHz: geometric over arithmetic mean, 1 for white noise, 0 for a tone.
+
+    Empty bands at the top do not count: a sound of 16 kHz holds nothing above 8 kHz, and is no less airy for it.
     """
-    band = power[(freqs >= 50.0) & (freqs <= 16000.0)]
+    held = np.flatnonzero(power > _HELD_SHARE * power.max(initial=0.0))
+    highest_hz = min(16000.0, float(freqs[held[-1]])) if len(held) else 0.0
+    band = power[(freqs >= 50.0) & (freqs <= highest_hz)]
     mean = float(band.mean()) if len(band) else 0.0
     return float(np.exp(np.mean(np.log(band + 1e-20))) / mean) if mean > 1e-18 else 0.0
 

@@ -54,6 +54,13 @@ def test_white_noise_is_flat_and_centred() -> None:
     assert measures.rolloff_hz == pytest.approx(0.85 * RATE / 2, rel=0.02)
 
 
+def test_an_airy_sound_of_sixteen_kilohertz_is_airy() -> None:
+    airy = Audio(signal.sosfilt(signal.butter(1, 800, fs=16000, output="sos"), noise()[:32000]), 16000)
+    held = measure(airy.resampled(RATE))
+    assert held.flatness == pytest.approx(measure(airy).flatness, rel=0.25)
+    assert "airy" not in " ".join(verdict(airy.resampled(RATE), held, timbre=["airy", "hushed"]))
+
+
 @pytest.mark.parametrize("decay_s", [0.1, 0.4])
 def test_t30_of_an_exponential_decay(decay_s: float) -> None:
     sound = np.sin(2 * np.pi * 800 * T) * np.exp(-T / decay_s)
