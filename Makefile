@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo setup test lint bench check schemas scores clean system peers
+.PHONY: help demo setup test lint bench check schemas scores clean system peers stage
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -13,7 +13,7 @@ demo: .venv/core ## Make a song out of a photograph with the embedded engines, i
 
 setup: .venv/dev ## Install everything for development into .venv.
 
-test: .venv/dev ## Run all tests.
+test: .venv/dev | stage ## Run all tests.
 	$(BIN)/python -m pytest
 
 lint: .venv/dev ## Check style and types.
@@ -35,23 +35,29 @@ scores: .venv/dev ## Write the bundled scores again.
 clean: ## Remove the environment and caches; runs/ stays.
 	rm -rf .venv .prefect build *.egg-info
 
-# FluidSynth's library comes from the system. Root installs it; anybody else is told the one command.
-system:
-	@if $(PYTHON) -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library("fluidsynth"))'; then :; \
+# Debian packages: root installs what is missing; anybody else is told the one command.
+# $(call debian,a command that succeeds where they are there,the packages)
+define debian
+	@if $(1); then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libfluidsynth3; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2); \
 	else \
-	  echo "FluidSynth's library is missing. Run: sudo apt-get install libfluidsynth3" >&2; exit 1; \
+	  echo "missing on this system. Run: sudo apt-get install $(2)" >&2; exit 1; \
 	fi
+endef
+HAS_FLUIDSYNTH := from ctypes.util import find_library; raise SystemExit(not find_library("fluidsynth"))
+
+system:
+	$(call debian,$(PYTHON) -c '$(HAS_FLUIDSYNTH)',libfluidsynth3)
 
 # The bench's peer.
 peers:
-	@if command -v fluidsynth >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq fluidsynth; \
-	else \
-	  echo "FluidSynth's command line, the peer, is missing. Run: sudo apt-get install fluidsynth" >&2; exit 1; \
-	fi
+	$(call debian,command -v fluidsynth >/dev/null,fluidsynth)
+
+# What the tests use for real: a browser, a database server, a soundfont to make a corpus of.
+stage:
+	$(call debian,command -v chromium >/dev/null && test -e /usr/share/sounds/sf2/FluidR3_GM.sf2 \
+	  && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1,chromium fluid-soundfont-gm postgresql)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -63,5 +69,5 @@ peers:
 	@touch $@
 
 .venv/dev: .venv/core
-	$(PIP) --editable '.[dev,models]'
+	$(PIP) --editable '.[dev,models,train,scale]'
 	@touch $@
