@@ -58,7 +58,7 @@ class MasterGain:
 def master_gain(bus: BusMeasure, loudness_lufs: float, ceiling_dbtp: float) -> MasterGain:
     """The gain that brings a mix to a loudness under a ceiling; less loud where more than `MAX_REDUCTION_DB` were needed."""
     glue = _glue(bus.energy)
-    peaks = bus.peaks * np.maximum(glue[:-1], glue[1:])
+    peaks = bus.peaks * np.maximum(glue[:-1], glue[1:]).astype(np.float32)
     highest = to_db(float(peaks.max(initial=0.0)))
     low = loudness_lufs - _loudness(bus, glue)
     high = max(low, min(low + 20.0, ceiling_dbtp + MAX_REDUCTION_DB - highest))
@@ -66,27 +66,41 @@ def master_gain(bus: BusMeasure, loudness_lufs: float, ceiling_dbtp: float) -> M
         low = high = ceiling_dbtp + MAX_REDUCTION_DB - highest
     for _ in range(14):  # limiting takes loudness away: halve the interval, 20 dB to 1/800 dB
         middle = (low + high) / 2
-        limited = from_db(middle) * glue * _limiter(peaks * from_db(middle), ceiling_dbtp)
+        limited = _limiter(peaks * np.float32(from_db(middle)), ceiling_dbtp)
+        limited *= glue
+        limited *= from_db(middle)
         low, high = (middle, high) if _loudness(bus, limited) < loudness_lufs else (low, middle)
-    limiter = _limiter(peaks * from_db(high), ceiling_dbtp)
-    points = from_db(high) * glue * limiter
-    return MasterGain(points.astype(np.float32), _loudness(bus, points), -to_db(float(limiter.min())))
+    points = _limiter(peaks * np.float32(from_db(high)), ceiling_dbtp)
+    reduction_db = -to_db(float(points.min()))
+    points *= glue
+    points *= from_db(high)
+    return MasterGain(points.astype(np.float32), _loudness(bus, points), reduction_db)
 
 
 def _loudness(bus: BusMeasure, points: Curve) -> float:
-    gain = np.square((points[:-1] + points[1:]) / 2).reshape(-1, _BLOCKS_PER_HOP)
+    gain = points[:-1] + points[1:]
+    gain *= 0.5
+    gain *= gain
     energy = bus.energy.reshape(-1, _BLOCKS_PER_HOP) + 1e-20
-    return gated_loudness(bus.powers * np.sum(gain * energy, axis=1) / np.sum(energy, axis=1))
+    before = np.sum(energy, axis=1)
+    after = np.einsum("hb,hb->h", gain.reshape(energy.shape), energy)
+    return gated_loudness(bus.powers * after / before)
 
 
 def _glue(energy: Samples) -> Curve:
     """Light compression of what stands out for a tenth of a second: ratio 1.5, at most 3 dB, no attack to be heard (the
     level is measured around each moment, not before it)."""
-    smooth = _averaged(energy.astype(np.float64), _GLUE_BLOCKS)
-    mean = np.average(energy, weights=energy > 1e-3 * energy.max(initial=1e-20)) if energy.any() else 1.0
-    above = 10.0 * np.log10(np.maximum(smooth, 1e-20) / mean) - _GLUE_KNEE_DB
-    reduction = np.clip(above * (1.0 - 1.0 / GLUE_RATIO), 0.0, MAX_GLUE_DB)
-    return np.asarray(10.0 ** (-_averaged(_edges(reduction), _GLUE_BLOCKS) / 20.0))
+    played = energy[energy > 1e-3 * energy.max(initial=1e-20)]
+    mean = float(played.mean(dtype=np.float64)) if len(played) else 1.0
+    reduction = _averaged(energy.astype(np.float64), _GLUE_BLOCKS)
+    np.maximum(reduction, 1e-20, out=reduction)
+    reduction /= mean
+    np.log10(reduction, out=reduction)
+    reduction *= 10.0
+    reduction -= _GLUE_KNEE_DB
+    reduction *= 1.0 - 1.0 / GLUE_RATIO
+    np.clip(reduction, 0.0, MAX_GLUE_DB, out=reduction)
+    return _amplitudes(-_averaged(_edges(reduction), _GLUE_BLOCKS))
 
 
 def _limiter(peaks: Samples, ceiling_dbtp: float) -> Curve:
@@ -97,12 +111,29 @@ def _limiter(peaks: Samples, ceiling_dbtp: float) -> Curve:
     either side is one of minima that all contain the edge's own two blocks, so it asks for no less than they need; and
     between two edges the gain runs straight, so all of a block is kept.
     """
-    needed = np.minimum(0.0, ceiling_dbtp - 20.0 * np.log10(np.maximum(peaks, 1e-9)))
-    around = np.pad(needed.astype(np.float64), _LOOK_AHEAD)
-    lowest = sliding_minimum(around, 2 * _LOOK_AHEAD)
-    rise = np.arange(len(lowest)) * (_RELEASE_DB_PER_S / _BLOCKS_PER_S)
-    released = np.minimum(0.0, np.minimum.accumulate(lowest - rise) + rise)
-    return np.asarray(10.0 ** (_averaged(released, 2 * _LOOK_AHEAD - 1) / 20.0))
+    # In place: half an hour has 630,000 blocks, and each array of them 5 MB.
+    around = np.zeros(len(peaks) + 2 * _LOOK_AHEAD)
+    needed = around[_LOOK_AHEAD:-_LOOK_AHEAD]
+    np.maximum(peaks, 1e-9, out=needed)
+    np.log10(needed, out=needed)
+    needed *= -20.0
+    needed += ceiling_dbtp
+    np.minimum(needed, 0.0, out=needed)
+    curve = sliding_minimum(around, 2 * _LOOK_AHEAD)
+    del around, needed
+    rise = np.arange(len(curve), dtype=np.float64)
+    rise *= _RELEASE_DB_PER_S / _BLOCKS_PER_S
+    curve -= rise
+    np.minimum.accumulate(curve, out=curve)
+    curve += rise
+    np.minimum(curve, 0.0, out=curve)
+    return _amplitudes(_averaged(curve, 2 * _LOOK_AHEAD - 1))
+
+
+def _amplitudes(gains_db: Curve) -> Curve:
+    """Gains in dB as amplitudes, in their place."""
+    gains_db /= 20.0
+    return np.asarray(np.power(10.0, gains_db, out=gains_db))
 
 
 def _edges(blocks: Curve) -> Curve:
@@ -114,5 +145,8 @@ def _edges(blocks: Curve) -> Curve:
 def _averaged(values: Curve, width: int) -> Curve:
     """Mean over `width` neighbours (an odd number), same shape."""
     width |= 1
-    total = np.cumsum(np.pad(values, (width // 2 + 1, width // 2), mode="edge"))
-    return np.asarray((total[width:] - total[:-width]) / width)
+    total = np.pad(values, (width // 2 + 1, width // 2), mode="edge")
+    np.cumsum(total, out=total)
+    mean = total[width:] - total[:-width]
+    mean /= width
+    return np.asarray(mean)
