@@ -1,38 +1,19 @@
-"""What several tests share: sounds, a built band, and one real run of the whole way."""
+"""What several tests share: a built band, and one real run of the whole way."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from sounds import noise, request
 
-from core.audio import SAMPLE_RATE, Audio
 from flows.demo import demo_picture
 from flows.songs import Made, SongOptions
 from flows.stages import MakeOptions, make
-from phase2_music.instruments.build import InstrumentRequest, build_instrument
+from phase2_music.instruments.build import build_instrument
 from phase2_music.timbre.engines.resonator import Resonator
 from schemas.document import ROLES
-
-
-def noise(seconds: float = 2.0, seed: int = 0) -> Audio:
-    """White noise: nothing in it has a pitch."""
-    rng = np.random.default_rng(seed)
-    return Audio(0.1 * rng.standard_normal(round(seconds * SAMPLE_RATE)), SAMPLE_RATE)
-
-
-def tone(f_hz: float, seconds: float = 2.0, decay: float = 0.5) -> Audio:
-    """A decaying harmonic tone with a clear pitch."""
-    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    wave = sum(np.sin(2 * np.pi * f_hz * k * t) / k for k in range(1, 12))
-    return Audio(0.2 * wave * np.exp(-decay * t), SAMPLE_RATE)
-
-
-def request(sound: Audio, role: str, **rest: object) -> InstrumentRequest:
-    """A request with what does not matter filled in."""
-    return InstrumentRequest(sound, "sound.wav", "0" * 64, "sound", role, **{"seed": 1, **rest})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import noise, tone
+from sounds import noise, tone
 
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import AudioError, UsageError

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import noise, request, tone
 from hypothesis import given
 from hypothesis import strategies as st
+from sounds import noise, request, tone
 
 from core.audio import SAMPLE_RATE, Audio, read_audio
 from core.errors import AudioError

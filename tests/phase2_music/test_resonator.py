@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import noise
 from scipy import signal
+from sounds import noise
 
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import AudioError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import noise
+from sounds import noise
 
 from core.audio import SAMPLE_RATE, Audio
 from phase2_music.instruments.pitch import judge_pitch
