@@ -10,8 +10,9 @@ from schemas.instrument import Instrument
 from schemas.run import Run
 from schemas.scene import Scene
 from schemas.song import Song
+from schemas.timbre import Corpus, TimbreCard
 
-DOCUMENTS: tuple[type[Document], ...] = (Scene, Effects, Instrument, Song, Run, Band)
+DOCUMENTS: tuple[type[Document], ...] = (Scene, Effects, Instrument, Song, Run, Band, Corpus, TimbreCard)
 FOLDER = Path(__file__).parent / "json"
 
 

@@ -100,5 +100,10 @@ class Instrument(Document):
     openness: float = Field(default=0.5, ge=0, le=1, description="How open the scene is where the sound comes from.")
     zones: list[Zone] = Field(min_length=1)
     verified: Verified
+    blends: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        exclude_if=lambda blends: not blends,
+        description="Share of a lent timbre that each sample kept, by file; absent where none was lent.",
+    )
     cleaned: list[str] = Field(default_factory=list, description="What was taken out of the recording before building.")
     warnings: list[str] = Field(default_factory=list)

@@ -13,11 +13,11 @@ from functools import cache
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.audio import SAMPLE_RATE, Samples
+from core.audio import SAMPLE_RATE, Audio, Samples
 from core.errors import EngineError, InstrumentError
 from core.manifest import sha256_bytes, sha256_json
 from phase2_music.instruments.roles import ROLE_SPECS
@@ -186,6 +186,13 @@ def library_version() -> str:
 @contextmanager
 def _synth(sf2: Path, role: Role, tracks: int, turns: int) -> Iterator[Any]:
     """A synthesiser whose channel t * turns + r plays round robin r of the instrument."""
+    with _opened(sf2, [ROLE_SPECS[role].preset(channel % turns + 1) for channel in range(tracks * turns)]) as synth:
+        yield synth
+
+
+@contextmanager
+def _opened(sf2: Path, presets: Sequence[tuple[int, int]]) -> Iterator[Any]:
+    """A synthesiser whose channels play the presets (bank, program) of an SF2, in this order."""
     settings = {
         "synth.reverb.active": 0,
         "synth.chorus.active": 0,
@@ -194,7 +201,7 @@ def _synth(sf2: Path, role: Role, tracks: int, turns: int) -> Iterator[Any]:
         "synth.threadsafe-api": 0,
         "synth.lock-memory": 0,
     }
-    channels = -(-tracks * turns // 16) * 16  # FluidSynth has them by sixteens
+    channels = -(-len(presets) // 16) * 16  # FluidSynth has them by sixteens
     with _MAKING:
         library = _library()
         synth = library.Synth(gain=_GAIN, samplerate=float(SAMPLE_RATE), channels=channels, **settings)
@@ -203,8 +210,7 @@ def _synth(sf2: Path, role: Role, tracks: int, turns: int) -> Iterator[Any]:
         font = synth.sfload(str(sf2)) if _is_sf2(sf2) else -1
         if font < 0:
             raise InstrumentError(f"{sf2}: not an SF2 that FluidSynth loads: build the instrument again")
-        for channel in range(tracks * turns):
-            bank, program = ROLE_SPECS[role].preset(channel % turns + 1)
+        for channel, (bank, program) in enumerate(presets):
             if synth.program_select(channel, font, bank, program) != 0:
                 raise InstrumentError(f"{sf2}: has no preset {program} in bank {bank}: build the instrument again")
         yield synth
@@ -271,3 +277,37 @@ def play_keys(
                     synth.noteon(0, then, velocity)
                 pieces.append(_samples(synth, end - start)[:, 0])
             yield key, np.concatenate(pieces)
+
+
+class Struck(NamedTuple):
+    """A single note: MIDI key and velocity, how long it is held and how long it is heard, in frames at 44.1 kHz."""
+
+    key: int
+    velocity: int
+    held: int
+    frames: int
+
+
+def play_program(sf2: Path, program: int, notes: Iterable[Struck]) -> Iterator[Audio]:
+    """Play single notes of a General MIDI soundfont's melodic program, each into silence, in mono.
+
+    Lengths are rounded up to 64 frames. The same notes in the same order give the same samples; in another order they
+    may differ by some 50 dB below their peak, because FluidSynth's voices keep traces of what they played.
+
+    Raises:
+        InstrumentError: the soundfont cannot be loaded or lacks the program.
+        EngineError: libfluidsynth is not installed.
+    """
+    with _opened(sf2, [(0, program)]) as synth:
+        for note in notes:
+            synth.noteon(0, note.key, note.velocity)
+            held = _samples(synth, _on_grid(note.held))
+            synth.noteoff(0, note.key)
+            rest = _samples(synth, _on_grid(note.frames) - len(held))
+            yield Audio(np.concatenate([held, rest]).mean(axis=1, dtype=np.float32), SAMPLE_RATE)
+            synth.all_sounds_off(0)
+            _samples(synth, GRID_FRAMES)
+
+
+def _on_grid(frames: int) -> int:
+    return -(-frames // GRID_FRAMES) * GRID_FRAMES

@@ -23,11 +23,13 @@ from schemas.instrument import Instrument
 from schemas.run import Run
 from schemas.scene import STUDENT_CONFIDENCE, Scene, read_scene, upgraded
 from schemas.song import Song
+from schemas.timbre import Corpus, TimbreCard
 
 Json = Any
 Place = tuple[str | int, ...]
 SHA = "0123456789abcdef" * 4
-FREE_FORM = ("options", "recipe", "instruments")  # objects whose keys are the engine's or the score's own
+# Objects whose keys are the engine's or the score's own.
+FREE_FORM = ("options", "recipe", "instruments", "losses", "first_losses", "versions", "figures")
 
 
 def variant(**changes: Json) -> Json:
@@ -202,6 +204,76 @@ BAND = {
     "licence": "Apache-2.0",
     "files": [{"path": "bass/bass.sfz", "sha256": SHA, "bytes": 10}],
 }
+PROGRAM = {"program": 33, "name": "Electric Bass (finger)", "held_out": False}
+CORPUS = {
+    "schema_version": 1,
+    "role": "bass",
+    "source": "gm",
+    "origin": "FluidR3_GM.sf2",
+    "origin_sha256": SHA,
+    "licence": "MIT",
+    "sample_rate": 44100,
+    "loudness_lufs": -20.0,
+    "ceiling_dbtp": -1.0,
+    "options_sha256": SHA,
+    "programs": [PROGRAM],
+    "held_out_keys": [31],
+    "valid_keys": [34],
+    "notes": [
+        {
+            "file": "notes/033_031_080.flac",
+            "sha256": SHA,
+            "key": 31,
+            "velocity": 80,
+            "program": 33,
+            "split": "test",
+            "duration_s": 3.5,
+            "gain_db": 6.5,
+        }
+    ],
+}
+CARD = {
+    "schema_version": 1,
+    "photone_version": "0.1.0",
+    "role": "bass",
+    "sample_rate": 44100,
+    "hop": 512,
+    "latents": 64,
+    "parameters": 3440000,
+    "padding": "inside",
+    "onnx": {"file": "model.onnx", "sha256": SHA, "bytes": 10},
+    "onnx_weights": "float16",
+    "onnx_error": 0.0008,
+    "ts": {"file": "model.ts", "sha256": SHA, "bytes": 10},
+    "licence": "Apache-2.0",
+    "corpus": {
+        "manifest_sha256": SHA,
+        "source": "gm",
+        "origin": "FluidR3_GM.sf2",
+        "origin_sha256": SHA,
+        "licence": "MIT",
+        "loudness_lufs": -20.0,
+        "programs": [PROGRAM],
+        "held_out_keys": [31],
+        "valid_keys": [34],
+        "notes": {"train": 8, "valid": 1, "test": 2},
+        "train_minutes": 0.5,
+    },
+    "training": {
+        "preset": "small",
+        "options": {"batch": 32, "minutes": None},
+        "steps": 100,
+        "phase_2_step": 70,
+        "finished": False,
+        "first_losses": {"fullband": 20.0},
+        "losses": {"fullband": 5.0},
+        "validations": [{"step": 70, "phase": 1, "distance": 6.0, "latents_95": 12}],
+        "elapsed_s": 60.5,
+        "device": "cpu",
+        "versions": {"torch": "2.12.1"},
+    },
+    "gate": {"passed": False, "figures": {"f0_share": 0.5, "rtf": None}, "missed": ["f0_share"]},
+}
 EXAMPLES: dict[type[Document], Json] = {
     Scene: scene(),
     Effects: {
@@ -217,6 +289,8 @@ EXAMPLES: dict[type[Document], Json] = {
     Song: SONG,
     Run: RUN,
     Band: BAND,
+    Corpus: CORPUS,
+    TimbreCard: CARD,
 }
 every_document = pytest.mark.parametrize("document", EXAMPLES, ids=lambda document: document.schema_name)
 
