@@ -36,7 +36,8 @@ class EngineEntry:
     `target` is "package.module:Class"; the class takes nothing, or one string: the argument after the colon of
     "name:argument" on the command line. `extra` names the pip extra that brings its packages ("" for none), `summary` says
     in one line what it does and what it cannot. `key_variable` names the environment variable that holds a secret; `flows/`
-    reads it and gives it to the class as a second argument.
+    reads it and gives it to the class as a second argument. `gpu` is set where it works on a GPU if it can: runs queue for
+    that.
 
     The class may have two static methods: `readiness(argument) -> Readiness` says what it still needs here, and
     `fetch(argument, progress) -> str` downloads that.
@@ -47,6 +48,7 @@ class EngineEntry:
     extra: str = ""
     needs_argument: str = ""
     key_variable: str = ""
+    gpu: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ EFFECTS_ENGINES = EngineTable(
             "AudioLDM2 on this machine: audioldm2, audioldm2:large or audioldm2:FOLDER; 16 kHz; wants a GPU; "
             "weights not for commercial use",
             extra="models",
+            gpu=True,
         ),
         "stable-audio": EngineEntry(
             "phase1_sound.effects.engines.stable_audio:StableAudio",
             "Stable Audio on this machine: stable-audio, stable-audio:3 or stable-audio:FOLDER; 44.1 kHz stereo; "
             "wants a GPU; weights under Stability AI's licence",
             extra="models",
+            gpu=True,
         ),
         "folder": EngineEntry(
             "phase1_sound.effects.engines.folder:Folder",

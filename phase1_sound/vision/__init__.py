@@ -13,6 +13,7 @@ VISION_ENGINES = EngineTable(
             "phase1_sound.vision.engines.qwen:QwenVision",
             "Qwen2.5-VL on this machine, its answers held to the schema: qwen, qwen:3B or qwen:FOLDER; wants a GPU",
             extra="models",
+            gpu=True,
         ),
         "openai-http": EngineEntry(
             "phase1_sound.vision.engines.openai_http:OpenAIHttpVision",

@@ -17,14 +17,14 @@ from phase2_music.instruments.cleaning import clean
 from phase2_music.instruments.decentsampler import dspreset_text
 from phase2_music.instruments.drums import KIT, best_model, render_piece
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
-from phase2_music.instruments.pitch import judge_pitch
+from phase2_music.instruments.pitch import Pitch, judge_pitch
 from phase2_music.instruments.roles import COMPACT_KEY_STEP, KEY_STEP, RAMP_FRAMES, ROLE_SPECS, RoleSpec
 from phase2_music.instruments.samples import Sample
 from phase2_music.instruments.sfz import sfz_text
 from phase2_music.instruments.soundfont import soundfont
 from phase2_music.instruments.tuning import Tuner
 from phase2_music.timbre.analysis import SoundModel
-from phase2_music.timbre.protocol import TimbreEngine, Voice, VoiceRequest
+from phase2_music.timbre.protocol import LendingVoice, TimbreEngine, Voice, VoiceRequest
 from schemas.document import Role
 from schemas.effect import EngineRecord
 from schemas.instrument import Instrument, SourceEffect, Verified, Zone
@@ -88,7 +88,7 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
     cleaned = clean(request.sound)
     request = dataclasses.replace(request, sound=_mono(cleaned.audio), character=character)
     voice = engine.voice(VoiceRequest(request.sound, request.role, request.seed))
-    pitch = judge_pitch(SoundModel.of(request.sound).samples[: 2 * SAMPLE_RATE], SAMPLE_RATE)
+    pitch = _pitch_of(request.sound)
     source = SourceEffect(
         file=request.file,
         sha256=request.sha256,
@@ -103,10 +103,26 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
         ]
         parts = _drum_kit(request, spec, [voice, *others])
     else:
-        parts = _melodic(request, spec, Tuner(voice, pitch, character, spec.loudness_lufs))
+        # An engine may give the effect another pitch, or take it away: keys are made of what sounds now.
+        now = pitch if voice.colour is request.sound else _pitch_of(voice.colour)
+        parts = _melodic(request, spec, Tuner(voice, now, character, spec.loudness_lufs))
+    parts = dataclasses.replace(parts, warnings=[*parts.warnings, *_remarks(voice, parts.samples)])
     instrument = _document(request, source, engine.info, parts, cleaned.removed)
     _write(instrument, parts.samples, out, compact=request.compact)
     return Built(instrument, voice.colour)
+
+
+def _pitch_of(sound: Audio) -> Pitch:
+    return judge_pitch(SoundModel.of(sound).samples[: 2 * SAMPLE_RATE], SAMPLE_RATE)
+
+
+def _remarks(voice: Voice, samples: Sequence[Sample]) -> list[str]:
+    """What a voice says of itself, and which keys took nothing of the timbre that it lends."""
+    if not isinstance(voice, LendingVoice):
+        return []
+    dry = [sample.key for sample in samples if sample.blend == 0.0]
+    told = [f"keys {dry} would be out of tune or silent with the lent timbre: they go without it"] if dry else []
+    return [*voice.remarks, *told]
 
 
 def _mono(sound: Audio) -> Audio:
@@ -179,6 +195,7 @@ def _document(
             "openness": request.openness,
             "zones": parts.zones,
             "verified": parts.verified,
+            "blends": {sample.name: sample.blend for sample in parts.samples if sample.blend is not None},
             "cleaned": list(cleaned),
             "warnings": parts.warnings,
         }

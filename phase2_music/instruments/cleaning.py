@@ -340,6 +340,61 @@ def _fitted(lines: list[_Line], f: Floats, f0_hz: float) -> _Comb:
     return _Comb(f0_hz, tuple(lines[i] for i in reached), tuple(int(n) for n in numbers[reached]))
 
 
+# --- what a model added ------------------------------------------------------------------------------------------------
+
+
+def without_whine(made: Audio, original: Audio, rate_hz: float | None) -> Audio:
+    """What a model made of a sound, without steady lines at multiples of its latent rate that the sound did not have.
+
+    `rate_hz` is the rate at which the model's decoder ticks; None where nobody knows it: then any comb counts that `clean`
+    would take for whine. Goes in blocks of 20 s; a sound of less than a second is left as it is.
+    """
+    size, join = round(LONGEST_S * made.sample_rate), round(_BLOCK_S * made.sample_rate)
+    if made.frames <= 1.2 * size:
+        return Audio(_block_without_whine(made.samples, original.samples, made.sample_rate, rate_hz), made.sample_rate)
+    result = made.samples.copy()
+    for start in range(0, made.frames, size):
+        before = min(start, join)
+        piece = slice(start - before, min(made.frames, start + size))
+        fade = np.concatenate([np.linspace(0.0, 1.0, before), np.ones(piece.stop - start)]).astype(np.float32)
+        lower = _block_without_whine(made.samples[:, piece], original.samples[:, piece], made.sample_rate, rate_hz)
+        result[:, piece] += (lower - result[:, piece]) * fade
+    return Audio(result, made.sample_rate)
+
+
+def _block_without_whine(made: Channels, original: Channels, sample_rate: int, rate_hz: float | None) -> Channels:
+    sounding = np.flatnonzero(np.max(np.abs(made), axis=0) > 0.1 * _SILENT)
+    if len(sounding) < 2 or sounding[-1] - sounding[0] < _SHORTEST_ANALYSED_S * sample_rate:
+        return made
+    inside = slice(int(sounding[0]), int(sounding[-1]) + 1)
+    before = _spectra(original[:, inside], sample_rate)
+    lines = [line for line in _steady_lines(_spectra(made[:, inside], sample_rate)) if not _stands_out(before, line)]
+    comb = _find_whine(lines) if rate_hz is None else _multiples(lines, rate_hz)
+    lowered = _lowered(made[:, inside], sample_rate, comb) if comb else None
+    if lowered is None:
+        return made
+    result = made.copy()
+    result[:, inside] = lowered[0]
+    return result
+
+
+def _stands_out(spectra: _Spectra, line: _Line) -> bool:
+    """Whether a sound has a line of its own there, steady or not."""
+    mean = spectra.power.mean(axis=0)
+    place = round(line.f_hz / spectra.bin_hz)
+    around = mean[max(0, place - 12) : place + 13]
+    return bool(mean[max(0, place - 2) : place + 3].max() > 10 ** (_LINE_DB / 10) * np.median(around))
+
+
+def _multiples(lines: list[_Line], rate_hz: float) -> _Comb | None:
+    """Lines at whole multiples of a known rate; None where there are fewer than two, which chance may give."""
+    hits = [(line, round(line.f_hz / rate_hz)) for line in lines]
+    hits = [(line, number) for line, number in hits if number and abs(line.f_hz - number * rate_hz) < _REACH_HZ]
+    return (
+        _Comb(rate_hz, tuple(line for line, _ in hits), tuple(number for _, number in hits)) if len(hits) > 1 else None
+    )
+
+
 # --- taking lines out -------------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ class Sample:
 
     `off_cents` is how far from the key two trackers heard it (None where nobody asked, as for drums); `steady` says that
     it did not waver. `alternative` is 1 for the sample itself, 2 and up for round robins of the same key.
+    `blend` is the share of a timbre that was lent to it, 0..1 (None where none was to be).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Sample:
     off_cents: tuple[float, float] | None = None
     steady: bool = False
     alternative: int = 1
+    blend: float | None = None
 
     @property
     def in_tune(self) -> bool:

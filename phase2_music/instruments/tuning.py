@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,9 +25,13 @@ from phase2_music.instruments.pitch import (
 )
 from phase2_music.instruments.samples import IN_TUNE_CENTS, Sample, levelled
 from phase2_music.timbre.analysis import Floats, SoundModel
-from phase2_music.timbre.protocol import Note, Voice
+from phase2_music.timbre.protocol import LendingVoice, Note, Voice
 
 _LONGEST_RAW_S = 10
+_BLEND_STEPS = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05)
+_STEPS_ENOUGH = 1  # of blend: where so little is lost, the dials stay
+_TURNS_FOR_BLEND = 2
+_SEAM_STEP_DB = 0.9
 _CALM_STEPS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 _SUPPORT_STEPS = (0.0, 0.1, 0.18, 0.25, 0.31, 0.37, 0.43, 0.49, 0.55, 0.62, 0.7, 0.8, 0.9, 1.0)
 
@@ -87,18 +92,22 @@ class Tuner:
 
         What a key needs its neighbour needs, too, give or take two steps, so the search goes on from there.
         """
-        made, dials = [], Dials()
+        made, dials, step = [], Dials(), 0
         for key in keys:
-            sample, dials = self._search(key, name(key), dials.eased())
+            sample, dials, attack = self._search(key, name(key), dials.eased())
+            sample, dials, step = self._lent(sample, dials, attack, max(0, step - 2))
             made.append(dataclasses.replace(sample, samples=levelled(sample.samples, sample.loop, self.loudness_lufs)))
         return made
 
-    def _search(self, key: int, name: str, dials: Dials) -> tuple[Sample, Dials]:
-        """Turn the dials until the sample is in tune, or, at their end, drop an attack that no dial can mend."""
+    def _search(self, key: int, name: str, dials: Dials) -> tuple[Sample, Dials, Samples | None]:
+        """Turn the dials until the sample is in tune, or, at their end, drop an attack that no dial can mend.
+
+        Gives the sample, the dials, and the attack that it begins with, if any.
+        """
         target_hz = key_to_hz(key)
         if not self._engine_tunes:
             raw = _shifted(self._model.samples[: _LONGEST_RAW_S * SAMPLE_RATE], target_hz, self.pitch)
-            return _measured(Sample(name, key, raw[None, :]), target_hz), dials
+            return _measured(Sample(name, key, raw[None, :]), target_hz), dials, None
         head = self._model.samples[: 2 * SAMPLE_RATE]
         shifted = _shifted(head, target_hz, self.pitch) if self.pitch.pitched else None
         while True:
@@ -108,8 +117,30 @@ class Tuner:
                 break
             dials = further
         if not sample.in_tune and shifted is not None:
+            shifted = None
             sample = self._sample(key, name, dials, None)
-        return sample, dials
+        return sample, dials, shifted
+
+    def _lent(self, sample: Sample, dials: Dials, attack: Samples | None, step: int) -> tuple[Sample, Dials, int]:
+        """The sample with as much of the voice's lent timbre as leaves it in tune and its loop even.
+
+        The search for the sample went as far as the trackers bear it, so that a lent timbre would often be the straw too much:
+        the dials may be turned a little further for it. Gives the dials and the step of blend that this took, too.
+        """
+        voice = self.voice
+        if not isinstance(voice, LendingVoice) or not voice.blend or not sample.in_tune or not sample.loop:
+            return sample, dials, step
+        best = dataclasses.replace(sample, blend=0.0), dials, step
+        for _ in range(_TURNS_FOR_BLEND + 1):
+            found, place, fault = _blended(sample, voice, step)
+            if (found.blend or 0.0) > (best[0].blend or 0.0):
+                best = found, dials, place
+            further = dials.turned(fault) if fault else None
+            if further is None or place <= _STEPS_ENOUGH:
+                break
+            dials = further
+            sample = self._sample(sample.key, sample.name, dials, attack)
+        return best
 
     def _sample(self, key: int, name: str, dials: Dials, attack: Samples | None) -> Sample:
         calm, support = dials.values
@@ -117,6 +148,38 @@ class Tuner:
         note = self.voice.note(target_hz, self.character, calm, support)
         assert note is not None
         return _from_note(name, key, note if attack is None else _with_attack(note, attack, calm), target_hz)
+
+
+def _seam_step_db(sample: Sample, f0_hz: float) -> float:
+    """Change of level across the seam of a loop, over 20 ms or the next whole number of periods, in dB; the worst channel."""
+    assert sample.loop is not None
+    loop = sample.samples[:, sample.loop[0] : sample.loop[1] + 1].astype(np.float64)
+    window = min(round(math.ceil(0.02 * f0_hz) * SAMPLE_RATE / f0_hz), loop.shape[1])
+    power = [np.mean(part**2, axis=1) + 1e-12 for part in (loop[:, :window], loop[:, -window:])]
+    return float(np.max(np.abs(10.0 * np.log10(power[0] / power[1]))))
+
+
+def _blended(sample: Sample, voice: LendingVoice, step: int) -> tuple[Sample, int, Fault | None]:
+    """The sample with the most of a voice's timbre that leaves it in tune, the step of blend, and what is wrong with more."""
+    assert sample.loop is not None
+    target_hz = key_to_hz(sample.key)
+    lent = voice.lend(Note(sample.samples, *sample.loop, target_hz * 2.0 ** (-sample.tune_cents / 1200.0)))
+    fault: Fault | None = None
+    for place, share in enumerate(_BLEND_STEPS[step:] if lent is not None and sample.in_tune else (), step):
+        assert lent is not None
+        blend = round(voice.blend * share, 4)
+        tried = dataclasses.replace(sample, samples=_mixed(sample.samples, lent.samples, blend), blend=blend)
+        tried = _measured(tried, target_hz)
+        if tried.in_tune and _seam_step_db(tried, target_hz) <= _SEAM_STEP_DB:
+            return tried, place, fault
+        fault = fault or _fault(tried, target_hz)
+    return dataclasses.replace(sample, blend=0.0), len(_BLEND_STEPS), fault
+
+
+def _mixed(dry: Samples, wet: Samples, blend: float) -> Samples:
+    """A share of the sample's middle replaced by a mono sound; what differs between its channels stays."""
+    middle = dry.mean(axis=0, keepdims=True)
+    return np.asarray(dry + np.float32(blend) * (wet - middle), dtype=np.float32)
 
 
 def _from_note(name: str, key: int, note: Note, target_hz: float) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.audio import Audio, Samples
 from core.engines import EngineInfo
@@ -50,6 +50,30 @@ class Voice(Protocol):
         `character` is the dial from 0 (pure tone) to 1 (as much of the effect itself as a note can hold). Two
         more dials, from 0 to 1, take away what hides the pitch: `calm` the unrest (noise, a beginning that wanders), `support`
         the lack of a fundamental. With both at 1 nothing hides it any more.
+        """
+        ...
+
+
+@runtime_checkable
+class LendingVoice(Voice, Protocol):
+    """A voice that can colour finished notes, too.
+
+    `blend` is the most, 0..1, that a note should take of what `lend` gives: the builder takes less where more would put the
+    note out of tune. `remarks` are what people should know of how the voice was made.
+    """
+
+    @property
+    def blend(self) -> float: ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+
+    def lend(self, note: Note) -> Note | None:
+        """The note in the voice's timbre, mono, with the same frames, loop and pitch, so that both can be mixed in any
+        proportion; None where there is nothing to lend.
+
+        Raises:
+            EngineError: the engine failed.
         """
         ...
 
