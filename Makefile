@@ -4,12 +4,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo setup test lint bench check schemas scores clean system peers stage
+.PHONY: help demo setup test lint bench check schemas scores up screenshots clean system peers stage
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/core ## Make a song out of a photograph with the embedded engines, into runs/demo.
 	$(BIN)/photone make "$$($(BIN)/python -m flows.demo)" --score greensleeves --out runs/demo --track
+
+up: .venv/core ## Start Prefect, the player and a worker; make up UP="--watch pictures" for more.
+	$(BIN)/photone up $(UP)
 
 setup: .venv/dev ## Install everything for development into .venv.
 
@@ -31,6 +34,9 @@ schemas: .venv/dev ## Export the JSON Schemas after a change of the models.
 
 scores: .venv/dev ## Write the bundled scores again.
 	$(BIN)/python -m phase2_music.scores.arrange
+
+screenshots: .venv/dev | stage ## Take the pictures of docs/screenshots in a real browser.
+	$(BIN)/python docs/screenshots.py
 
 clean: ## Remove the environment and caches; runs/ stays.
 	rm -rf .venv .prefect build *.egg-info
