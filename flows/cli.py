@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import sys
 import time
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from flows.songs import Made, SongOptions
     from flows.stages import MakeOptions
     from phase2_music.rendering.score import Score
-    from schemas.document import Role
     from schemas.song import Song
 
 # Heavy imports stay inside the commands: `photone --help` answers at once, and Prefect is imported for --track only.
@@ -69,6 +67,21 @@ seed_option = click.option("--seed", type=click.IntRange(0, 2**53), default=0, s
 compact_option = click.option(
     "--compact", is_flag=True, help="Small instruments: a sample for every sixth key, no round robins, 16 bits."
 )
+
+
+def _blend_option(function: Callable[..., None]) -> Callable[..., None]:
+    """`--blend` of the commands that have a timbre engine: the command gets it as an option of that engine."""
+
+    @wraps(function)
+    def command(timbre: str | None, blend: float | None, **values: Any) -> None:
+        from phase2_music.timbre import with_blend
+
+        function(timbre=with_blend(timbre, blend), **values)
+
+    text = "How much of a RAVE model's sound notes take at most: 0 = none, 1 = all; for --timbre rave."
+    return click.option("--blend", type=click.FloatRange(0, 1), help=text)(command)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 _SONG_OPTIONS = (
     click.option(
@@ -140,35 +153,21 @@ def _song_options(*, score_required: bool) -> Callable[[Callable[..., None]], Ca
 
 def _song(score: str, preview_s: float | None, map_text: str, fold_octaves: bool, **mix: Any) -> SongOptions:
     from flows.songs import SongOptions
+    from flows.wishes import parse_map
     from phase2_music.rendering.mixing import MixOptions
     from phase2_music.rendering.render import RenderOptions
 
     return SongOptions(score, parse_map(map_text), RenderOptions(preview_s, fold_octaves, MixOptions(**mix)))
 
 
-def parse_map(text: str) -> dict[str, Role]:
-    """Parse "Lead=guitar,3=bass" into roles by track name or number.
-
-    Raises:
-        UsageError: it cannot be read so.
-    """
-    from schemas.document import ROLES
-
-    wishes: dict[str, Role] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        track, _, name = part.rpartition("=")
-        role = next((role for role in ROLES if role == name.strip().lower()), None)
-        if role is None or not track.strip():
-            raise UsageError(f"--map {part}: expected TRACK=ROLE, roles are {', '.join(ROLES)}")
-        wishes[track.strip()] = role
-    return wishes
-
-
 @app.command()
 @click.argument("picture", type=PATH)
 @_song_options(score_required=False)
-@click.option("--out", type=PATH, help="Run folder; runs/<picture>-<score> by default.")
+@click.option(
+    "--out", metavar="DIR|ADDRESS", help="Run folder, runs/<picture>-<score> by default; or s3://bucket/prefix/NAME."
+)
 @_engine_options("vision", "effects", "timbre")
+@_blend_option
 @seed_option
 @click.option("--track", is_flag=True, help="Run as a Prefect flow, on a running server or on one started for it.")
 @click.option(
@@ -181,49 +180,35 @@ def parse_map(text: str) -> dict[str, Role]:
 @json_option
 @_example("photone make holiday.jpg --score greensleeves")
 def make(
-    picture: Path, song: SongOptions, out: Path | None, cast_text: str | None, as_json: bool, track: bool, **rest: Any
+    picture: Path, song: SongOptions, out: str | None, cast_text: str | None, as_json: bool, track: bool, **rest: Any
 ) -> None:
     """Make effects, instruments and a song out of PICTURE."""
     from flows.songs import score_name
     from flows.stages import MakeOptions
-    from flows.stages import make as make_song
+    from flows.storage import make_stored, place_of_run
+    from flows.wishes import parse_cast
 
-    folder = out or Path("runs") / f"{picture.stem or 'picture'}-{score_name(song.score)}"
+    folder, address = place_of_run(out or f"runs/{picture.stem or 'picture'}-{score_name(song.score)}")
     given = {name: value for name, value in rest.items() if value is not None}
     options = MakeOptions(picture=picture, out=folder, song=song, cast=parse_cast(cast_text or ""), **given)
     began = time.perf_counter()
     if track:
-        made = _tracked(options)
+        made = _tracked(options, address)
     else:
         with _progress() as report:
-            made = make_song(options, report, _score_shown(as_json))
+            made = make_stored(options, address, report, _score_shown(as_json))
     _print_made(folder, made, time.perf_counter() - began, as_json)
 
 
-def parse_cast(text: str) -> dict[Role, tuple[int, ...]]:
-    """Parse "bass=3,drums=1+4".
+def _tracked(options: MakeOptions, address: str) -> Made:
+    import os
 
-    Raises:
-        UsageError: it cannot be read so.
-    """
-    from schemas.document import ROLES
-
-    wishes: dict[Role, tuple[int, ...]] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        name, _, numbers = part.partition("=")
-        role = next((role for role in ROLES if role == name.strip()), None)
-        if role is None or not re.fullmatch(r"\d{1,4}(\+\d{1,4})*", numbers.strip()):
-            raise UsageError(
-                f"--cast {part}: expected ROLE=NUMBER or drums=NUMBER+NUMBER, roles are {', '.join(ROLES)}"
-            )
-        wishes[role] = tuple(dict.fromkeys(int(number) for number in numbers.split("+")))
-    return wishes
-
-
-def _tracked(options: MakeOptions) -> Made:
     from flows.stages import check_options
+    from flows.storage import ARTIFACTS_VARIABLE
 
     check_options(options)
+    if address:
+        os.environ[ARTIFACTS_VARIABLE] = address  # where the flow's tasks look
     from flows.server import running_server
 
     with running_server() as url:
@@ -371,6 +356,7 @@ def effects(scene: Path, out: Path, only: str, as_json: bool, **rest: Any) -> No
 )
 @click.option("--out", type=PATH, required=True, help="Folder for the instrument.")
 @_engine_options("timbre")
+@_blend_option
 @click.option("--name", help="Name of the instrument; the file's by default.")
 @click.option(
     "--character", type=click.FloatRange(0, 1), help="0 = pure tone, 1 = the sound itself; the role's own by default."
@@ -439,26 +425,40 @@ def render(instruments_dir: Path, song: SongOptions, out: Path, as_json: bool) -
 
 @app.command()
 @click.argument("folder", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Folder for the runs, one a picture.")
+@click.option(
+    "--out", required=True, metavar="DIR|ADDRESS", help="Folder for the runs, one a picture; or s3://bucket/prefix."
+)
 @_song_options(score_required=False)
 @_engine_options("vision", "effects", "timbre")
+@click.option(
+    "--runner",
+    type=click.Choice(["process", "thread", "dask", "ray"]),
+    default="process",
+    show_default=True,
+    help="Who does the work; dask and ray are tracked, and need the extra `scale`.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Pictures at a time.")
+@_blend_option
 @seed_option
 @json_option
 @_example("photone batch pictures --out runs/holiday --score greensleeves")
-def batch(folder: Path, out: Path, song: SongOptions, as_json: bool, **rest: Any) -> None:
+def batch(folder: Path, out: str, song: SongOptions, as_json: bool, **rest: Any) -> None:
     """Make a song out of every picture in FOLDER; runs that are finished are not made again."""
-    from flows.batch import make_batch
+    from flows.batch import make_batch, summary_of
+    from flows.storage import place_of
 
     given = {name: value for name, value in rest.items() if value is not None}
+    place, address = place_of(out)
     with _progress() as report:
-        results = make_batch(folder, out, song, report, **given)
+        results = make_batch(folder, place, song, report, address=address, **given)
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
     else:
         for result in sorted(results, key=lambda result: result.error is None):
             click.echo(f"{result.picture.name}: {result.error or result.song}")
-        failed = sum(result.error is not None for result in results)
-        click.echo(f"songs: {len(results) - failed}, pictures that failed: {failed}")
+        counts = summary_of(results)
+        songs = counts["made"] + counts["unchanged"]
+        click.echo(f"songs: {songs} ({counts['unchanged']} unchanged), pictures that failed: {counts['failed']}")
     if any(result.error for result in results):
         raise SystemExit(1)
 
@@ -536,6 +536,119 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.text}")
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
+
+
+class _TrainGroup(_Group):
+    """`photone train keyboard` is short for `photone train model keyboard`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = (*self.commands, *self.get_help_option_names(ctx))
+        return super().parse_args(ctx, ["model", *args] if args and args[0] not in known else args)
+
+
+@app.group(cls=_TrainGroup)
+def train() -> None:
+    """Train timbre models: photone train keyboard is short for photone train model keyboard."""
+
+
+_MELODIC_ROLE = click.Choice(["keyboard", "bass", "guitar"])
+
+
+@train.command(name="model")
+@click.argument("roles", nargs=-1, required=True, type=_MELODIC_ROLE)
+@click.option(
+    "--preset",
+    type=click.Choice(["smoke", "small", "full"]),
+    default="small",
+    show_default=True,
+    help="Size and length.",
+)
+@click.option("--corpus", type=PATH, help="A corpus, or a folder that has one for each role; runs/corpus by default.")
+@click.option("--out", type=PATH, help="Folder for the roles' folders; runs/timbres/<preset> by default.")
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), help="Budget of training in all, over all sessions."
+)
+@click.option("--session-minutes", type=click.FloatRange(0, min_open=True), help="End this session so early, in order.")
+@click.option("--steps", type=click.IntRange(1), help="Budget in steps; the preset's by default.")
+@click.option("--batch", type=click.IntRange(1), help="Crops in a step; the preset's by default.")
+@click.option("--device", default=None, metavar="auto|cpu|cuda", help="Where to train; a GPU where there is one.")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Of the networks, on a GPU.")
+@click.option("--cuda-graphs/--no-cuda-graphs", default=None, help="Launch each step as one CUDA graph.")
+@click.option("--compile/--no-compile", default=None, help="Compile the networks (torch.compile), on a GPU.")
+@click.option("--lines", is_flag=True, help="Print progress line by line, not on a terminal only.")
+@seed_option
+@json_option
+@_example("photone train keyboard bass guitar --preset small --minutes 25 --cuda-graphs")
+def train_model(
+    roles: tuple[Any, ...], preset: str, corpus: Path | None, out: Path | None, lines: bool, as_json: bool, **rest: Any
+) -> None:
+    """Train a timbre model for each of ROLES, side by side; goes on where it was stopped, exports what is trained."""
+    from flows import timbres
+
+    changes = {name: value for name, value in rest.items() if value is not None}
+    folder = out or timbres.MODELS / preset
+    requests = [timbres.TimbreRequest(role, preset, folder / role, corpus, changes) for role in dict.fromkeys(roles)]
+    with _told_lines() if lines else _progress() as report:
+        made = timbres.train_families(requests, lambda role, line: report(f"{role}: {timbres.progress_text(line)}"))
+    if as_json:
+        click.echo(json.dumps([trained.as_json() for trained in made], indent=2))
+        return
+    for trained in made:
+        click.echo(timbres.summary(trained))
+
+
+@train.command(name="corpus")
+@click.argument("role", type=_MELODIC_ROLE)
+@click.option("--source", type=click.Choice(["gm", "nsynth"]), default="gm", show_default=True, help="What plays.")
+@click.option("--soundfont", type=PATH, help="A General MIDI soundfont; Debian's fluid-soundfont-gm by default.")
+@click.option("--nsynth", type=PATH, help="The folder of nsynth-train, nsynth-valid and nsynth-test (json/wav).")
+@click.option("--out", type=PATH, help="Folder for the corpus; runs/corpus/<role> by default.")
+@click.option("--sample-rate", type=int, default=44100, show_default=True, help="In Hz.")
+@click.option("--key-step", type=click.IntRange(1, 12), default=1, show_default=True, help="Every so many keys (gm).")
+@click.option("--velocities", metavar="N,...", default="40,80,120", show_default=True, help="How hard (gm).")
+@click.option("--programs", metavar="N,...", default="", help="General MIDI programs; the whole family by default.")
+@click.option("--duration", "duration_s", type=float, default=4.0, show_default=True, help="Of a note in s (gm).")
+@click.option("--limit", type=click.IntRange(0), default=0, help="Notes of each split at most (nsynth); 0 for all.")
+@seed_option
+@json_option
+@_example("photone train corpus keyboard --key-step 2 --velocities 100")
+def train_corpus(role: Any, out: Path | None, velocities: str, programs: str, as_json: bool, **rest: Any) -> None:
+    """Make the notes that a timbre model of ROLE learns from; goes on where it was stopped."""
+    from flows import timbres
+    from phase2_music.timbre.corpus import CorpusOptions, make_corpus
+
+    folder = out or timbres.CORPORA / role
+    options = CorpusOptions(role, folder, velocities=_numbers(velocities), programs=_numbers(programs), **rest)
+    with _progress() as report:
+        corpus = make_corpus(options, lambda done, of: report(f"{done} of {of} notes"))
+    counts: dict[str, Any] = {split: len(corpus.split(split)) for split in ("train", "valid", "test")}
+    minutes = round(sum(note.duration_s for note in corpus.notes) / 60, 1)
+    if as_json:
+        click.echo(json.dumps({"corpus": str(folder), "notes": counts, "minutes": minutes}, indent=2))
+        return
+    click.echo(", ".join(f"{split}: {count}" for split, count in counts.items()) + f" notes; {minutes} minutes")
+    click.echo(f"{folder} ({corpus.origin}, {corpus.licence})")
+
+
+@app.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every one.")
+@click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Prefect's port.")
+@click.option(
+    "--player-port", type=click.IntRange(1, 65535), default=4280, show_default=True, help="The player's port."
+)
+@click.option("--watch", type=PATH, metavar="FOLDER", help="Start a run for each picture that arrives in FOLDER.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept and played from.")
+@click.option("--score", default="canon", show_default=True, help="What watched pictures become.")
+@click.option(
+    "--at-once", type=click.IntRange(1, 64), metavar="N", help="Runs at the same time; half of the processors."
+)
+@_example("photone up --watch pictures")
+def up(**options: Any) -> None:
+    """Start Prefect's server and interface, the player and a worker; they stop with Ctrl-C."""
+    from flows.up import UpOptions
+    from flows.up import up as go_up
+
+    go_up(UpOptions(**options), click.echo, lambda text: click.echo(f"note: {text}", err=True))
 
 
 @app.group(name="eval", cls=_Group)
@@ -659,6 +772,27 @@ def eval_foley(materials: str, gestures: str, out: Path | None, as_json: bool, *
     _tell(evaluation.as_json(result), evaluation.as_table(result), result.passed, out, "foley", as_json)
 
 
+@evaluate.command(name="timbre")
+@click.argument("model", type=PATH)
+@click.option("--corpus", type=PATH, required=True, help="The corpus that the model was trained on.")
+@click.option("--notes", type=click.IntRange(2, 2000), default=96, show_default=True, help="Held-out notes to measure.")
+@click.option("--uses/--no-uses", default=True, show_default=True, help="Also build samples with either use of it.")
+@click.option("--write/--no-write", default=True, show_default=True, help="Put the figures into the model's card.")
+@click.option("--out", type=PATH, help="Keep the figures in this folder.")
+@json_option
+@_example("photone eval timbre models/keyboard --corpus corpora/keyboard")
+def eval_timbre(model: Path, out: Path | None, as_json: bool, **rest: Any) -> None:
+    """Hold MODEL, a trained timbre model, against the gate; exit status 1 when it misses it."""
+    from core.manifest import prepare_folder
+    from flows.evaluation import timbre as evaluation
+
+    if out is not None:
+        prepare_folder(out)
+    with _progress() as report:
+        result = evaluation.evaluate(evaluation.TimbreOptions(model, **rest), report)
+    _tell(evaluation.as_json(result), evaluation.as_table(result), result.passed, out, "timbre", as_json)
+
+
 def _tell(values: Any, table: str, passed: bool, out: Path | None, name: str, as_json: bool) -> None:
     """Print an evaluation, keep it as `out/<name>.json` and `.txt` where asked for, and end with status 1 where it missed."""
     from core.manifest import to_json, write_text
@@ -676,6 +810,13 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in _names(text))
+    except ValueError as error:
+        raise UsageError(f"{text!r}: expected whole numbers separated by commas") from error
+
+
 def _roles(text: str) -> tuple[Any, ...]:
     from core.errors import UsageError
     from schemas.document import ROLES
@@ -684,6 +825,12 @@ def _roles(text: str) -> tuple[Any, ...]:
         if role not in ROLES:
             raise UsageError(f"no role {role!r}: choose from {', '.join(ROLES)}")
     return _names(text) or ROLES
+
+
+@contextmanager
+def _told_lines() -> Iterator[Callable[[str], None]]:
+    """Tell stages on standard error, a line each."""
+    yield lambda text: click.echo(text, err=True)
 
 
 @contextmanager

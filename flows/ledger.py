@@ -29,7 +29,7 @@ class Ledger:
     def __init__(self, folder: Path, run: Run) -> None:
         self.folder = folder
         self.run = run
-        self._touched: set[str] = set()
+        self._touched: dict[str, bool] = {}
 
     @classmethod
     def open(cls, folder: Path, seed: int) -> Ledger:
@@ -72,9 +72,13 @@ class Ledger:
         elapsed = round(time.perf_counter() - began, 3)
         previous = next((stage for stage in self.run.stages if stage.name == name), None)
         stage = Stage(name=name, elapsed_s=previous.elapsed_s if done and previous else elapsed, cached=done, key=key)
-        self._touched.add(name)
+        self._touched[name] = done
         self._update(stages=_replaced(self.run.stages, stage))
         return done
+
+    def intact(self, name: str) -> set[str]:
+        """Paths of the files that a stage made and that are as it left them."""
+        return {output.path for output in self.run.outputs if output.stage == name and _intact(self.folder, output)}
 
     def knows(self, name: str, depends_on: dict[str, Any]) -> bool:
         """Whether a stage was done from the same, although its files may have changed since."""
@@ -105,6 +109,11 @@ class Ledger:
         if update:
             self._update(**update)
 
+    @property
+    def passed_over(self) -> dict[str, bool]:
+        """The stages that this ledger was asked for, in order, and whether each was passed over."""
+        return dict(self._touched)
+
     def mark_untouched(self) -> None:
         """Mark the stages that this ledger was not asked for as cached."""
         stages = [s if s.name in self._touched else s.model_copy(update={"cached": True}) for s in self.run.stages]
@@ -131,6 +140,41 @@ class Ledger:
     def _update(self, **update: Any) -> None:
         self.run = self.run.model_copy(update=update)
         self.run.write(self.folder / RUN_FILE)
+
+
+class UndoneError(Exception):
+    """A stage, named by the text, is still to be done."""
+
+
+class Examination(Ledger):
+    """A ledger that does nothing and writes nothing: the first stage that is still to be done ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / RUN_FILE
+        if not path.is_file():
+            raise UndoneError("picture")
+        super().__init__(folder, Run.read(path))
+
+    def stage(self, name: str, depends_on: dict[str, Any], work: Callable[[], Iterable[Path]]) -> bool:
+        """True: the stage is done.
+
+        Raises:
+            UndoneError: it is not.
+        """
+        if not self._done(name, self._key(name, depends_on)):
+            raise UndoneError(name)
+        self._touched[name] = True
+        return True
+
+    def require(self, name: str) -> None:
+        """Hold a stage to be done when its files are as it left them, whatever it was made of.
+
+        Raises:
+            UndoneError: they are not, or it never was done.
+        """
+        files = [output for output in self.run.outputs if output.stage == name]
+        if len(self.intact(name)) < max(1, len(files)):
+            raise UndoneError(name)
 
 
 def _replaced(stages: Sequence[Stage], stage: Stage) -> list[Stage]:

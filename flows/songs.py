@@ -8,20 +8,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import DocumentError, InstrumentError
-from core.manifest import sha256_file
+from core.errors import DocumentError, InstrumentError, ScoreError
+from core.manifest import sha256_file, write_bytes
+from flows.cover import cover_stage
 from flows.ledger import RUN_FILE, Ledger, files_under
-from flows.page import write_page
+from flows.locks import run_lock
+from flows.page import media_of, shown_of, write_page
+from flows.page.media import SCORE_FILE
 from phase2_music.rendering.render import Band, RenderOptions, find_band, render_song
 from phase2_music.rendering.score import Score, map_roles, read_score
 from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.scores import bundled_scores, find_score
 from schemas.document import ROLES, Role
-from schemas.effect import Effects
+from schemas.effect import Effect, Effects
 from schemas.instrument import Instrument
 from schemas.run import Run
 from schemas.song import Song
@@ -32,28 +35,34 @@ Report = Callable[[str], None]
 ShowScore = Callable[[Score], None]
 """Told which role plays which track, before a song is rendered."""
 
-_VERSION = 2  # raised when a song changes without its inputs changing
+_VERSION = 3  # raised when a song changes without its inputs changing
 
 
 @dataclass(frozen=True)
 class SongOptions:
     """What is played and how.
 
-    `score` is a bundled name or a path; `roles` gives roles to its tracks by name or number, over General MIDI's.
+    `score` is a bundled name or a path; `roles` gives roles to its tracks by name or number, over General MIDI's. Roles that
+    are not among the `players` stay silent.
     """
 
     score: str = "canon"
     roles: Mapping[str, Role] = field(default_factory=dict)
     render: RenderOptions = field(default_factory=RenderOptions)
+    players: tuple[Role, ...] = ROLES
 
     def read(self) -> Score:
         """The score with its roles.
 
         Raises:
-            ScoreError: an unknown or unreadable score.
+            ScoreError: an unknown or unreadable score, or the players have nothing to play in it.
             UsageError: `roles` names a track that the score does not have.
         """
-        return map_roles(read_score(find_score(self.score)), self.roles)
+        score = map_roles(read_score(find_score(self.score)), self.roles)
+        heard = tuple(track for track in score.tracks if track.role in self.players)
+        if not heard:
+            raise ScoreError(f"{self.score}: has nothing for {', '.join(self.players)}: add {', '.join(score.roles)}")
+        return dataclasses.replace(score, tracks=heard)
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,14 @@ def band_of(instruments: Path) -> Band:
     return find_band(instruments, cache_folder() / "sf2")
 
 
+def song_folder_name(options: SongOptions) -> str:
+    """The song's folder under songs/; a preview has its own, as it must not take the place of a whole song."""
+    return score_name(options.score) + ("-preview" if options.render.preview_s else "")
+
+
 def song_stage(ledger: Ledger, options: SongOptions, show: ShowScore = lambda score: None) -> Path:
     """songs/<score>/: the score played by the band; gives that folder."""
-    # A preview has a folder of its own: it must not take the place of a whole song.
-    name = score_name(options.score) + ("-preview" if options.render.preview_s else "")
+    name = song_folder_name(options)
     out = ledger.folder / "songs" / name
     band = band_of(ledger.folder / "instruments")
 
@@ -106,6 +119,7 @@ def song_stage(ledger: Ledger, options: SongOptions, show: ShowScore = lambda sc
         score = options.read()
         show(score)
         render_song(score, band, out, options.render, stem_cache())
+        write_bytes(out / SCORE_FILE, score.path.read_bytes())  # for the page, and for whoever wants to play on
         return files_under(out)
 
     ledger.stage(f"song-{name}", _depends(options, band), work)
@@ -113,7 +127,10 @@ def song_stage(ledger: Ledger, options: SongOptions, show: ShowScore = lambda sc
 
 
 def _depends(options: SongOptions, band: Band) -> dict[str, object]:
+    # Only where it says something, so that songs of earlier versions stay as they are.
+    players = {} if options.players == ROLES else {"players": list(options.players)}
     return {
+        **players,
         "version": _VERSION,
         "score": sha256_file(find_score(options.score)),
         "roles": dict(options.roles),
@@ -136,8 +153,22 @@ def finish(ledger: Ledger, song_folder: Path) -> Made:
     warnings += [*document.notes, *(f"no effect of {variant}" for variant in document.left_out)]
     warnings += [f"{instrument.role}: {warning}" for instrument in instruments for warning in instrument.warnings]
     ledger.note(warnings=[*warnings, *song.warnings])
-    write_page(folder, ledger.run)
+    cover_stage(ledger, document.effects)
+    _page_stage(ledger, document.effects, instruments)
     return Made(ledger.run, song, song_folder)
+
+
+def _page_stage(ledger: Ledger, effects: Sequence[Effect], instruments: Sequence[Instrument]) -> None:
+    """page/, of which only what is new is made, and index.html."""
+    shown = shown_of(ledger.folder, ledger.run, effects, instruments)
+    media = media_of(ledger.folder, shown)
+
+    def work() -> list[Path]:
+        media.write(ledger.folder, ledger.intact("page"))
+        return [ledger.folder / path for path in media.paths]
+
+    ledger.stage("page", {"files": media.paths}, work)
+    write_page(ledger.folder, shown, media)
 
 
 def swap(
@@ -153,11 +184,12 @@ def swap(
         ScoreError: the score cannot be read.
     """
     check_swap(folder, options)
-    ledger = Ledger.read(folder)
-    report("song")
-    song_folder = song_stage(ledger, options, show)
-    ledger.mark_untouched()
-    return finish(ledger, song_folder)
+    with run_lock(folder):
+        ledger = Ledger.read(folder)
+        report("song")
+        song_folder = song_stage(ledger, options, show)
+        ledger.mark_untouched()
+        return finish(ledger, song_folder)
 
 
 def check_swap(folder: Path, options: SongOptions) -> None:

@@ -5,8 +5,8 @@ Nothing here knows of Prefect or of the command line; `flows/tracked.py` wraps t
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from core.errors import PhotoneError
 from core.manifest import sha256_file
 from core.seeds import derive_seed
 from flows.engines import load_engine
-from flows.ledger import Ledger, files_under
+from flows.ledger import Examination, Ledger, UndoneError, files_under
+from flows.locks import LOCK_FILE, run_lock
 from flows.songs import Made, Report, ShowScore, SongOptions, finish, song_stage
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.effects.making import Previous, Told, make_effects, read_effects
@@ -217,6 +218,11 @@ def make(options: MakeOptions, report: Report = lambda stage: None, show: ShowSc
         PhotoneError: with what was wrong; finished stages stay, so the next call goes on from there.
     """
     check_options(options)
+    with run_lock(options.out):
+        return _make(options, report, show)
+
+
+def _make(options: MakeOptions, report: Report, show: ShowScore) -> Made:
     report("picture")
     ledger = open_run(options)
     report("scene")
@@ -232,15 +238,48 @@ def make(options: MakeOptions, report: Report = lambda stage: None, show: ShowSc
     return finish(ledger, song_folder)
 
 
+def finished(options: MakeOptions) -> Path:
+    """The song's folder of a run in which nothing is left to do; only hashes are computed, nothing is written.
+
+    Raises:
+        UndoneError: with the first stage that is to be done.
+        PhotoneError: an engine cannot run here, the score cannot be read, or run.json is damaged.
+    """
+    ledger = Examination(options.out)
+    picture_stage(ledger, options)
+    scene_stage(ledger, options)
+    effects_stage(ledger, options)
+    casting_stage(ledger, options)
+    instruments_stage(ledger, options)
+    song_folder = song_stage(ledger, options.song)
+    ledger.require("cover")
+    ledger.require("page")
+    if not (options.out / "index.html").is_file():
+        raise UndoneError("page")
+    return song_folder
+
+
 def open_run(options: MakeOptions) -> Ledger:
     """Open the run folder and bring in the picture; a folder made for a picture that cannot be read goes away again."""
-    existed = options.out.exists()
+    fresh = not _held(options.out)
     ledger = Ledger.open(options.out, options.seed)
     try:
         picture_stage(ledger, options)
         note_engines(ledger, options)
     except PhotoneError:
-        if not existed:
-            shutil.rmtree(options.out, ignore_errors=True)
+        if fresh:
+            _empty(options.out)
         raise
     return ledger
+
+
+def _held(folder: Path) -> list[Path]:
+    """What a run folder holds beside its lock."""
+    return [path for path in folder.iterdir() if not path.name.startswith(LOCK_FILE)] if folder.is_dir() else []
+
+
+def _empty(folder: Path) -> None:
+    for path in _held(folder):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # its lock is there still, and takes the folder along when it goes
+        folder.rmdir()

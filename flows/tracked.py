@@ -1,158 +1,145 @@
-"""Prefect: thin flows and tasks around the stage functions. Take the decorators away and the same code runs.
+"""Prefect: thin flows around the tasks of `flows/tasks.py`. Take the decorators away and the same code runs.
 
-Tasks take and give paths and small values only. They are coarse, one per stage: a task costs some 40 ms of the server's time.
-What is done already is known to the run's own ledger (content and options), so a task that has nothing to do ends at once
-and a lost file is made again; Prefect's result cache would not notice.
+What their parameters look like in the user interface stands in `flows/forms.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
-from typing import Any
 
-from prefect import flow, task
+from prefect import flow
 from prefect.logging.handlers import APILogHandler
-from pydantic import TypeAdapter
+from prefect.runtime import flow_run
 
-from core.errors import PhotoneError
-from flows import songs, stages
+from flows import songs
+from flows.artifacts import Progress, song_report
+from flows.forms import (
+    ALL_PLAYERS,
+    DEMO,
+    LATEST,
+    EffectsName,
+    LookName,
+    MakeChoices,
+    MakeForm,
+    MakeOptionsForm,
+    OutFolder,
+    PictureFile,
+    Players,
+    RunName,
+    ScoreFile,
+    ScoreName,
+    SongForm,
+    SongOptionsForm,
+    TimbreName,
+    VisionName,
+    make_parameters,
+    read_make,
+    read_run,
+    run_name,
+)
 from flows.ledger import Ledger
-from flows.songs import Made, SongOptions
+from flows.locks import awaited_run_lock
+from flows.parent import die_with_worker
+from flows.roots import unconfined
+from flows.songs import Made
 from flows.stages import MakeOptions
-from phase2_music.rendering.render import RenderOptions
-from schemas.document import Role
+from flows.tasks import (
+    PROGRESS,
+    casting_task,
+    check_task_options,
+    effects_task,
+    fetch_run,
+    instruments_task,
+    option_values,
+    picture_task,
+    publish_run,
+    scene_task,
+    song_task,
+)
+from phase1_sound.effects import EFFECTS_ENGINES
+from phase1_sound.vision import VISION_ENGINES
+from phase2_music.timbre import TIMBRE_ENGINES
+
+# Before the run says that it is running: the next worker must not meet a run whose worker is dead.
+die_with_worker()
 
 
-def _retryable(_task: Any, _run: Any, state: Any) -> bool:
-    """Try again only what may succeed then."""
-    try:
-        state.result()
-    except PhotoneError as error:
-        return error.retryable
-    except Exception:
-        return False
-    return False
+def _picture_and_score() -> str:
+    given = flow_run.parameters
+    return run_name(str(given["picture"]), str(given["score"]), str(given["score_file"]))
 
 
-def _options(values: dict[str, Any]) -> MakeOptions:
-    paths = {"picture": Path(values["picture"]), "out": Path(values["out"])}
-    return MakeOptions(**values | paths | {"song": TypeAdapter(SongOptions).validate_python(values["song"])})
+def _run_and_score() -> str:
+    given = flow_run.parameters
+    return run_name(str(given["run"]), str(given["score"]), str(given["score_file"]))
 
 
-def _values(options: MakeOptions) -> dict[str, Any]:
-    return dataclasses.asdict(options) | {"picture": str(options.picture), "out": str(options.out)}
-
-
-async def _stage(stage: Any, options: dict[str, Any]) -> str:
-    """Do a stage in a thread, so that heartbeats and cancellation go on; gives the run folder."""
-    parsed = _options(options)
-
-    def work() -> None:
-        stage(Ledger.open(parsed.out, parsed.seed), parsed)
-
-    await asyncio.to_thread(work)
-    return str(parsed.out)
-
-
-@task(name="picture", task_run_name="picture")
-async def picture_task(options: dict[str, Any]) -> str:
-    """Bring in the picture."""
-    return await asyncio.to_thread(lambda: str(stages.open_run(_options(options)).folder))
-
-
-@task(name="scene", retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_retryable, timeout_seconds=900)
-async def scene_task(options: dict[str, Any]) -> str:
-    """Describe the picture."""
-    return await _stage(stages.scene_stage, options)
-
-
-@task(name="effects", retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_retryable, timeout_seconds=3600)
-async def effects_task(options: dict[str, Any]) -> str:
-    """Make the effects."""
-    return await _stage(stages.effects_stage, options)
-
-
-@task(name="casting")
-async def casting_task(options: dict[str, Any]) -> str:
-    """Choose which effect plays which role."""
-    return await _stage(stages.casting_stage, options)
-
-
-@task(name="instruments", timeout_seconds=3600)
-async def instruments_task(options: dict[str, Any]) -> str:
-    """Build the band."""
-    return await _stage(stages.instruments_stage, options)
-
-
-@task(name="song", timeout_seconds=3600)
-async def song_task(folder: str, options: SongOptions) -> str:
-    """Play the score and write the run's page; gives the song's folder."""
-
-    def work() -> str:
-        ledger = Ledger.read(Path(folder))
-        return str(songs.finish(ledger, songs.song_stage(ledger, options)).song_folder)
-
-    return await asyncio.to_thread(work)
-
-
-@flow(name="picture-to-song", flow_run_name="{picture} -> {score}", log_prints=False)
+@flow(name="picture-to-song", flow_run_name=_picture_and_score, log_prints=False)
 async def picture_to_song(
-    picture: str,
-    out: str,
-    score: str = "canon",
-    vision: str = "embedded",
-    effects: str = "foley",
-    timbre: str = "resonator",
-    seed: int = 0,
-    cast: dict[Role, list[int]] | None = None,
-    compact: bool = False,
-    roles: dict[str, Role] | None = None,
-    playing: RenderOptions | None = None,
+    picture: PictureFile = DEMO,
+    score: ScoreName = "canon",
+    score_file: ScoreFile = "",
+    vision: VisionName = VISION_ENGINES.default,
+    effects: EffectsName = EFFECTS_ENGINES.default,
+    timbre: TimbreName = TIMBRE_ENGINES.default,
+    look: LookName = "natural",
+    players: Players = ALL_PLAYERS,
+    out: OutFolder = "",
+    options: MakeOptionsForm = MakeForm(),  # noqa: B008 - frozen
 ) -> str:
-    """A picture becomes a song; gives the song's folder."""
-    song = SongOptions(score, roles or {}, playing or RenderOptions())
-    options = _values(
-        MakeOptions(
-            picture=Path(picture),
-            out=Path(out),
-            vision=vision,
-            effects=effects,
-            timbre=timbre,
-            seed=seed,
-            cast=cast or {},
-            compact=compact,
-            song=song,
-        )
-    )
-    await asyncio.to_thread(stages.check_options, _options(options))
-    for stage in (picture_task, scene_task, effects_task, casting_task, instruments_task):
-        await stage(options)
-    return await song_task(out, song)
+    """A picture becomes a song: what can be heard in it, a band made of that, and a score that the band plays.
+
+    Gives the song's folder. A run that was stopped goes on where it stopped.
+    """
+    die_with_worker()
+    choices = MakeChoices(picture, score, score_file, vision, effects, timbre, look, players, out)
+    asked = await asyncio.to_thread(read_make, choices, options)
+    values = option_values(asked)
+    await check_task_options(values)
+    progress = Progress()
+    PROGRESS.set(progress.told)
+    async with awaited_run_lock(asked.out):
+        await fetch_run(asked.out)
+        for stage in (picture_task, scene_task, effects_task, casting_task, instruments_task):
+            await stage(values)
+            await progress.finish(stage.name)
+        song_folder = str(await song_task(str(asked.out), asked.song))
+        await publish_run(asked.out)
+    await song_report(asked.out, Path(song_folder))
+    return song_folder
 
 
-@flow(name="swap-score", flow_run_name="{run} -> {score}", log_prints=False)
+@flow(name="swap-score", flow_run_name=_run_and_score, log_prints=False)
 async def swap_score(
-    run: str, score: str, roles: dict[str, Role] | None = None, playing: RenderOptions | None = None
+    run: RunName = LATEST,
+    score: ScoreName = "canon",
+    score_file: ScoreFile = "",
+    look: LookName = "natural",
+    players: Players = ALL_PLAYERS,
+    options: SongOptionsForm = SongForm(),  # noqa: B008 - frozen
 ) -> str:
-    """The band of a finished run plays another score; gives the song's folder."""
-    options = SongOptions(score, roles or {}, playing or RenderOptions())
-    await asyncio.to_thread(songs.check_swap, Path(run), options)
-    return await song_task(run, options)
+    """The band of a finished run plays another score. Gives the song's folder."""
+    die_with_worker()
+    folder = await asyncio.to_thread(read_run, run)
+    asked = options.song(score, score_file, look, players)
+    await asyncio.to_thread(songs.check_swap, folder, asked)
+    async with awaited_run_lock(folder):
+        song_folder = str(await song_task(str(folder), asked))
+        await publish_run(folder)
+    await song_report(folder, Path(song_folder))
+    return song_folder
 
 
 def run_picture_to_song(options: MakeOptions) -> Made:
-    """Run the flow in this process against the server that the environment names.
+    """Run the flow in this process against the server that the environment names, with the user's own rights.
 
     Raises:
         PhotoneError: as `stages.make`.
     """
+    unconfined()
     try:
-        song = options.song
-        values = {name: value for name, value in _values(options).items() if name != "song"}
-        flow_run = picture_to_song(**values, score=song.score, roles=dict(song.roles), playing=song.render)
-        song_folder = asyncio.run(flow_run)
+        song_folder = asyncio.run(picture_to_song(**make_parameters(options)))
     finally:
         # The server may stop right after this call: the last log lines have to be there before.
         APILogHandler().flush()

@@ -19,12 +19,17 @@ from pathlib import Path
 
 import mido
 
+from core.audio import SAMPLE_RATE
 from core.errors import EngineError
 from core.manifest import to_json, write_text
 from core.seeds import generator
 from flows.demo import demo_picture
+from flows.evaluation.timbre import TARGETS, real_time_factor
 from phase2_music.instruments.sets import export_set
 from phase2_music.scores import bundled_scores
+from phase2_music.timbre.engines.rave.model import TimbreModel
+from phase2_music.timbre.engines.rave.models import CARD, SHIPPED, find_models
+from phase2_music.timbre.engines.rave.network import load_network
 
 _TICKS = 480
 _BPM = 120
@@ -241,6 +246,31 @@ def building(bench: Bench) -> list[Figure]:
     return [Figure("a keyboard out of an effect, CPU", ours.cpu_s, "s", "librosa pitch_shift, one layer", peer.cpu_s)]
 
 
+_UNTRAINED = """
+import sys
+from pathlib import Path
+from phase2_music.timbre.train import export, options
+from phase2_music.timbre.train.model import build
+small = options.preset("small")
+export.write_onnx(export.Model(small, build(small, 44100).rave.state_dict(), 44100), Path(sys.argv[1]))
+"""
+
+
+def colouring(folder: Path) -> list[Figure]:
+    """CPU of a timbre model for each second of sound, on one core: of the models that come along, else of one as large as they
+    would be, untrained, since weights cost the same whatever they hold."""
+    if any(SHIPPED.glob(f"*/{CARD}")):
+        models = {f"the shipped {role} model": TimbreModel.load(found) for role, found in find_models("").items()}
+    else:
+        path = folder / "untrained.onnx"
+        measure([sys.executable, "-c", _UNTRAINED, path])
+        models = {"a `small` model, untrained": TimbreModel(load_network(path, SAMPLE_RATE, None))}
+    return [
+        Figure(f"real-time factor of {name}", real_time_factor(model), "", at_most=TARGETS["rtf"].limit)
+        for name, model in models.items()
+    ]
+
+
 def run_bench(folder: Path) -> list[Figure]:
     """All figures; works in `folder`."""
     bench = prepare(folder)
@@ -253,6 +283,7 @@ def run_bench(folder: Path) -> list[Figure]:
         *playing(bench, "canon, 1,061 notes, 141 s", canon, dense=False),
         *answering(bench, "canon"),
         *building(bench),
+        *colouring(folder),
     ]
 
 

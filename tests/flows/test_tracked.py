@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from served import Up
 
 from flows.server import running_server
 
@@ -21,24 +21,15 @@ REPOSITORY = Path(__file__).parents[2]
 SERVER_SETTINGS = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_SERVER_EPHEMERAL_ENABLED")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for this file, with its database in a folder of its own."""
-    before = dict(os.environ)
-    here = Path.cwd()
-    os.chdir(tmp_path_factory.mktemp("workspace"))
-    try:
-        with running_server() as url:
-            yield url
-    finally:
-        os.chdir(here)
-        os.environ.clear()
-        os.environ.update(before)
+@pytest.fixture
+def server(up: Up) -> str:
+    """The API's URL of the session's `photone up`."""
+    return up.api.url
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "lake.png"
+    path = tmp_path / "meadow.png"
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)).save(path)
     return path
@@ -81,7 +72,7 @@ def test_a_tracked_run_uses_the_running_server_and_makes_the_same_bytes(
         "timbre": "resonator",
     }
     names = {str(found["name"]): found for found in ask(server, "flow_runs/filter", {})}
-    flow_run = next(found for name, found in names.items() if name.startswith(str(picture)))
+    flow_run = names["meadow -> canon"]
     assert flow_run["state_type"] == "COMPLETED"
     tasks = ask(server, "task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [flow_run["id"]]}}})
     found = {re.sub(r"-[0-9a-f]{3}$", "", str(task["name"])) for task in tasks}
@@ -123,14 +114,17 @@ def test_a_named_server_that_does_not_answer_is_an_error(picture: Path, tmp_path
     assert result.stderr.count("\n") == 1
 
 
-def test_the_server_that_is_started_is_stopped(server: str) -> None:
-    # `server` was started by the fixture on its own; a second one must end with its block.
-    before = {key: os.environ.pop(key) for key in SERVER_SETTINGS if key in os.environ}
+def test_the_server_that_is_started_is_stopped(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+    for name in SERVER_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
     try:
         with running_server() as url:
             assert url != server
-            process_port = url.split(":")[-1].split("/")[0]
+            assert "PREFECT_API_URL" in os.environ
         with pytest.raises(OSError, match="refused"):
-            urllib.request.urlopen(f"http://127.0.0.1:{process_port}/api/health", timeout=2)
+            urllib.request.urlopen(f"{url}/health", timeout=2)
     finally:
+        os.environ.clear()
         os.environ.update(before)

@@ -113,7 +113,7 @@ def test_a_swap_makes_a_song_of_its_own_length(demo_run: tuple[Path, Made]) -> N
     assert len(samples) / rate == pytest.approx(made.song.score.duration_s, abs=3.0)
     assert made.song.loudness_lufs == pytest.approx(-14.0, abs=1.0)
     assert made.song.true_peak_dbtp <= -1.0
-    assert {stage.name for stage in made.run.stages if not stage.cached} == {"song-entertainer"}
+    assert {stage.name for stage in made.run.stages if not stage.cached} == {"song-entertainer", "page"}
 
 
 def test_the_page_shows_the_run_and_links_only_into_it(demo_run: tuple[Path, Made]) -> None:
