@@ -20,7 +20,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from flows.api import PrefectApi
+from flows.service.api import PrefectApi
 
 OUT = Path(__file__).parent / "screenshots"
 WIDTH = 1180

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from core.manifest import atomic_folder, sha256_file
 from flows.demo import demo_picture
-from flows.ledger import files_under, photone_version
-from flows.songs import SongOptions
-from flows.stages import MakeOptions, make
+from flows.runs.ledger import files_under, photone_version
+from flows.runs.songs import SongOptions
+from flows.runs.stages import MakeOptions, make
 from phase2_music.rendering.render import RenderOptions
 from schemas.band import Band, BandFile
 

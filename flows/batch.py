@@ -13,12 +13,12 @@ from typing import Any, Literal, get_args
 
 from core.errors import PhotoneError, PictureError, UsageError
 from core.manifest import prepare_folder
-from flows.ledger import RUN_FILE
-from flows.songs import Made, SongOptions
-from flows.stagehand import StageCrashError, Stagehand
-from flows.stages import MakeOptions, check_options
-from flows.staging import option_values
-from flows.storage import Storage, make_stored
+from flows.runs.ledger import RUN_FILE
+from flows.runs.songs import Made, SongOptions
+from flows.runs.stagehand import StageCrashError, Stagehand
+from flows.runs.stages import MakeOptions, check_options
+from flows.runs.staging import option_values
+from flows.runs.storage import Storage, make_stored
 from schemas.run import Run
 from schemas.song import Song
 

@@ -17,8 +17,8 @@ import click
 from core.errors import PhotoneError, UsageError
 
 if TYPE_CHECKING:
-    from flows.songs import Made, SongOptions
-    from flows.stages import MakeOptions
+    from flows.runs.songs import Made, SongOptions
+    from flows.runs.stages import MakeOptions
     from phase2_music.rendering.score import Score
     from schemas.song import Song
 
@@ -152,7 +152,7 @@ def _song_options(*, score_required: bool) -> Callable[[Callable[..., None]], Ca
 
 
 def _song(score: str, preview_s: float | None, map_text: str, fold_octaves: bool, **mix: Any) -> SongOptions:
-    from flows.songs import SongOptions
+    from flows.runs.songs import SongOptions
     from flows.wishes import parse_map
     from phase2_music.rendering.mixing import MixOptions
     from phase2_music.rendering.render import RenderOptions
@@ -183,9 +183,9 @@ def make(
     picture: Path, song: SongOptions, out: str | None, cast_text: str | None, as_json: bool, track: bool, **rest: Any
 ) -> None:
     """Make effects, instruments and a song out of PICTURE."""
-    from flows.songs import score_name
-    from flows.stages import MakeOptions
-    from flows.storage import make_stored, place_of_run
+    from flows.runs.songs import score_name
+    from flows.runs.stages import MakeOptions
+    from flows.runs.storage import make_stored, place_of_run
     from flows.wishes import parse_cast
 
     folder, address = place_of_run(out or f"runs/{picture.stem or 'picture'}-{score_name(song.score)}")
@@ -203,18 +203,18 @@ def make(
 def _tracked(options: MakeOptions, address: str) -> Made:
     import os
 
-    from flows.stages import check_options
-    from flows.storage import ARTIFACTS_VARIABLE
+    from flows.runs.stages import check_options
+    from flows.runs.storage import ARTIFACTS_VARIABLE
 
     check_options(options)
     if address:
         os.environ[ARTIFACTS_VARIABLE] = address  # where the flow's tasks look
-    from flows.server import running_server
+    from flows.service.server import running_server
 
     with running_server() as url:
         click.echo(f"tracked at {url.removesuffix('/api')}", err=True)
         # Prefect reads its settings on import: only now are they set.
-        from flows.tracked import run_picture_to_song
+        from flows.deployed.tracked import run_picture_to_song
 
         return run_picture_to_song(options)
 
@@ -261,7 +261,7 @@ def _figures_line(song: Song, elapsed_s: float) -> str:
 @_example("photone swap runs/demo --score mountain-king")
 def swap(run: Path, song: SongOptions, out: Path | None, as_json: bool) -> None:
     """Play another score with the band of a finished RUN."""
-    from flows import songs
+    from flows.runs import songs
 
     began = time.perf_counter()
     if out is not None:
@@ -331,7 +331,7 @@ def describe(picture: Path, vision: str | None) -> None:
 @_example("photone effects runs/demo/scene.json --out runs/demo/effects --only 3 --seed 7")
 def effects(scene: Path, out: Path, only: str, as_json: bool, **rest: Any) -> None:
     """Make every variant of SCENE audible, or some of them again."""
-    from flows import effects as making
+    from flows.runs import effects as making
     from phase1_sound.effects.making import Told
 
     options = making.EffectsOptions(scene, out, only=making.parse_only(only), **rest)
@@ -416,7 +416,7 @@ def set_command(instruments_dir: Path, out: Path) -> None:
 @_example("photone render runs/demo/instruments --score song.mid --out song")
 def render(instruments_dir: Path, song: SongOptions, out: Path, as_json: bool) -> None:
     """Play a score with the instruments in INSTRUMENTS_DIR."""
-    from flows import songs
+    from flows.runs import songs
 
     began = time.perf_counter()
     made = songs.render(instruments_dir, song, out, _score_shown(as_json))
@@ -445,7 +445,7 @@ def render(instruments_dir: Path, song: SongOptions, out: Path, as_json: bool) -
 def batch(folder: Path, out: str, song: SongOptions, as_json: bool, **rest: Any) -> None:
     """Make a song out of every picture in FOLDER; runs that are finished are not made again."""
     from flows.batch import make_batch, summary_of
-    from flows.storage import place_of
+    from flows.runs.storage import place_of
 
     given = {name: value for name, value in rest.items() if value is not None}
     place, address = place_of(out)
@@ -645,8 +645,8 @@ def train_corpus(role: Any, out: Path | None, velocities: str, programs: str, as
 @_example("photone up --watch pictures")
 def up(**options: Any) -> None:
     """Start Prefect's server and interface, the player and a worker; they stop with Ctrl-C."""
-    from flows.up import UpOptions
-    from flows.up import up as go_up
+    from flows.service.up import UpOptions
+    from flows.service.up import up as go_up
 
     go_up(UpOptions(**options), click.echo, lambda text: click.echo(f"note: {text}", err=True))
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from core.errors import EngineError
 from flows.batch import BatchResult, Work
-from flows.stages import MakeOptions
-from flows.staging import make_values
+from flows.runs.stages import MakeOptions
+from flows.runs.staging import make_values
 
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 _ADDRESSES = {"dask": "DASK_ADDRESS", "ray": "RAY_ADDRESS"}
@@ -33,7 +33,7 @@ def cluster_runner(name: str) -> Callable[[Work], list[BatchResult]]:
 
 
 def _run(name: str, work: Work) -> list[BatchResult]:
-    from flows.server import running_server
+    from flows.service.server import running_server
 
     with running_server() as url:
         work.report(f"tracked at {url.removesuffix('/api')}")

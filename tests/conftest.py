@@ -9,8 +9,8 @@ import pytest
 from sounds import noise, request
 
 from flows.demo import demo_picture
-from flows.songs import Made, SongOptions
-from flows.stages import MakeOptions, make
+from flows.runs.songs import Made, SongOptions
+from flows.runs.stages import MakeOptions, make
 from phase2_music.instruments.build import build_instrument
 from phase2_music.timbre.engines.resonator import Resonator
 from schemas.document import ROLES

@@ -177,7 +177,15 @@ def test_the_phases_import_neither_models_nor_prefect() -> None:
 
 
 def test_a_run_without_tracking_imports_neither_models_nor_prefect() -> None:
-    modules = ["flows.cli", "flows.stages", "flows.batch", "flows.ledger", "flows.page", "flows.doctor", "flows.server"]
+    modules = [
+        "flows.cli",
+        "flows.runs.stages",
+        "flows.batch",
+        "flows.runs.ledger",
+        "flows.page",
+        "flows.doctor",
+        "flows.service.server",
+    ]
     assert fresh_imports(modules, HEAVY | {"prefect"}) == [[], []]
 
 

@@ -217,7 +217,7 @@ def playing(bench: Bench, name: str, score: Path, *, dense: bool) -> list[Figure
 def answering(bench: Bench, score: str) -> list[Figure]:
     """How soon a swap answers: its imports, a preview, and the same score again with one role changed."""
     nothing = best([sys.executable, "-c", "pass"], times=5)
-    imported = best([sys.executable, "-c", "import flows.cli, flows.songs"], times=5)
+    imported = best([sys.executable, "-c", "import flows.cli, flows.runs.songs"], times=5)
     preview = best(_swap(bench, score, "preview", "--preview", str(_PREVIEW_S)), _NO_CACHE, 5, bench.folder / "preview")
     kept = {"XDG_CACHE_HOME": str(bench.folder / "cache")}
     first = measure(_swap(bench, score, "kept"), kept)

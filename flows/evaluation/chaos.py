@@ -17,7 +17,7 @@ from typing import Any
 
 from core.manifest import sha256_file, to_json
 from flows.evaluation.household import Household, household, keep, write_pictures
-from flows.ledger import RUN_FILE
+from flows.runs.ledger import RUN_FILE
 from schemas.run import Run
 
 Finished = dict[tuple[str, str], tuple[str, float]]

@@ -19,8 +19,8 @@ from PIL import Image
 
 from core.errors import EngineError
 from core.manifest import write_text
-from flows.api import PrefectApi
 from flows.demo import demo_picture
+from flows.service.api import PrefectApi
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")

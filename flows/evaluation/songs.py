@@ -17,7 +17,7 @@ import soundfile
 
 from core.audio import SAMPLE_RATE, Samples
 from core.loudness import LoudnessMeter, TruePeakMeter, to_db
-from flows.songs import SongOptions, render
+from flows.runs.songs import SongOptions, render
 from phase2_music.rendering.encoding import sum_error_dbfs
 from phase2_music.scores import find_score
 from schemas.document import MELODIC_ROLES

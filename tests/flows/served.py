@@ -17,7 +17,7 @@ import mido
 import numpy as np
 from PIL import Image
 
-from flows.api import PrefectApi
+from flows.service.api import PrefectApi
 
 REPOSITORY = Path(__file__).parents[2]
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

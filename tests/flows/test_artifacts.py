@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from served import Up, small_picture
 
-from flows import artifacts
-from flows.artifacts import Progress, batch_markdown, escape, picture_uri
+from flows.deployed import artifacts
+from flows.deployed.artifacts import Progress, batch_markdown, escape, picture_uri
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from core.audio import read_audio
 from core.loudness import loudness_lufs
 from core.manifest import sha256_file
 from flows.bands import FOLDER, READY
-from flows.songs import SongOptions, render
+from flows.runs.songs import SongOptions, render
 from phase2_music.instruments.sets import export_set, read_band
 from phase2_music.rendering.render import RenderOptions
 from schemas.band import Band

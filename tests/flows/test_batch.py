@@ -18,9 +18,9 @@ from served import REPOSITORY, Up, small_picture, small_score
 
 from core.errors import DiskFullError, EngineError, OutputError, PictureError, ScoreError, UsageError
 from flows.batch import BatchResult, RunnerName, list_pictures, make_batch, run_folders, summary_of
-from flows.songs import SongOptions
-from flows.stagehand import Stagehand
-from flows.stages import MakeOptions
+from flows.runs.songs import SongOptions
+from flows.runs.stagehand import Stagehand
+from flows.runs.stages import MakeOptions
 
 
 @dataclass

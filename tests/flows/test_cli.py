@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.manifest import sha256_file
 from flows.demo import demo_picture
-from flows.songs import Made
+from flows.runs.songs import Made
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -282,7 +282,7 @@ def test_bad_pictures_are_refused_and_leave_nothing(tmp_path: Path, name: str) -
     [
         (("--vision", "clairvoyance"), "embedded, qwen, openai-http, sidecar"),
         (("--effects", "nature"), "foley"),
-        (("--timbre", "gold"), "resonator, none"),
+        (("--timbre", "gold"), "resonator, rave, none"),
         (("--vision", "sidecar"), "scene.json"),
         (("--vision", "sidecar:/nowhere/scene.json"), "/nowhere/scene.json"),
         (("--score", "unheard"), "canon"),

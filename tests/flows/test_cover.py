@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from core.manifest import sha256_file
-from flows.cover import _DOT, COVER_FILE, HEIGHT, ROLE_COLOURS, WIDTH, _apart, _fitted, _lines, draw_cover
-from flows.songs import Made
+from flows.runs.cover import _DOT, COVER_FILE, HEIGHT, ROLE_COLOURS, WIDTH, _apart, _fitted, _lines, draw_cover
+from flows.runs.songs import Made
 from schemas.document import Role
 from schemas.effect import Effect, Effects
 from schemas.scene import Scene

@@ -16,9 +16,9 @@ import prefect.server
 import pytest
 import yaml
 
-from flows.deployments import DEPLOYMENTS, TAG
-from flows.roots import ROOTS_VARIABLE, RUNS_VARIABLE
-from flows.storage import ARTIFACTS_VARIABLE
+from flows.deployed.deployments import DEPLOYMENTS, TAG
+from flows.deployed.roots import ROOTS_VARIABLE, RUNS_VARIABLE
+from flows.runs.storage import ARTIFACTS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 PROJECT = yaml.safe_load((ROOT / "prefect.yaml").read_text())

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 
 from core.errors import DocumentError, UsageError
 from core.manifest import sha256_file
-from flows import stages
 from flows.cli import app
 from flows.demo import demo_picture
-from flows.effects import EffectsOptions, make, parse_only, prompt_options
-from flows.ledger import Ledger
-from flows.songs import Made, SongOptions
-from flows.stages import MakeOptions
+from flows.runs import stages
+from flows.runs.effects import EffectsOptions, make, parse_only, prompt_options
+from flows.runs.ledger import Ledger
+from flows.runs.songs import Made, SongOptions
+from flows.runs.stages import MakeOptions
 from phase1_sound.effects import attempts
 from phase1_sound.prompts import PromptOptions
 from schemas.effect import Effects

@@ -15,9 +15,9 @@ from core.audio import SAMPLE_RATE, Audio, Samples
 from core.errors import EngineError, UsageError
 from flows.cli import app
 from flows.evaluation import timbre, timbre_uses
-from flows.evaluation.timbre_family import Family, learn_family, strange_effects
-from flows.evaluation.timbre_notes import HeldOut, hears, held_out, note_rows, spectral_distance_db
-from flows.evaluation.timbre_uses import UseRow, better_use
+from flows.evaluation.timbre.family import Family, learn_family, strange_effects
+from flows.evaluation.timbre.notes import HeldOut, hears, held_out, note_rows, spectral_distance_db
+from flows.evaluation.timbre.uses import UseRow, better_use
 from phase2_music.timbre.corpus import read_corpus
 from phase2_music.timbre.engines.rave.engine import Rave
 from phase2_music.timbre.engines.rave.model import TimbreModel

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from served import Up, small_picture, small_score
 
 from core.errors import ScoreError, UsageError
-from flows.deployments import DEPLOYMENTS
-from flows.forms import (
+from flows.deployed.deployments import DEPLOYMENTS
+from flows.deployed.forms import (
     ALL_PLAYERS,
     LOOKS,
     MakeChoices,
@@ -21,8 +21,8 @@ from flows.forms import (
     read_make,
     run_name,
 )
-from flows.songs import SongOptions
-from flows.stages import MakeOptions
+from flows.runs.songs import SongOptions
+from flows.runs.stages import MakeOptions
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.vision import VISION_ENGINES
 from phase2_music.rendering.mixing import MixOptions

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import DocumentError, OutputError
-from flows.ledger import RUN_FILE, Ledger, files_under
+from flows.runs.ledger import RUN_FILE, Ledger, files_under
 from schemas.run import Casting, Output, PictureRecord, Run
 
 SHA = "0" * 64
@@ -86,7 +86,7 @@ def test_the_order_of_what_a_stage_depends_on_does_not_matter(tmp_path: Path) ->
 def test_a_new_version_of_photone_repeats_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = Work(tmp_path, a="one")
     do(tmp_path, work)
-    monkeypatch.setattr("flows.ledger.photone_version", lambda: "99.0")
+    monkeypatch.setattr("flows.runs.ledger.photone_version", lambda: "99.0")
     assert not do(tmp_path, work)
     assert Run.read(tmp_path / RUN_FILE).photone_version == "99.0"
 

@@ -22,7 +22,7 @@ from flows import page as page_module
 from flows.page import media_of, shown_of, write_page
 from flows.page.levels import ALPHABET, BANDS, COLUMNS, as_text, peaks, spectrogram, to_levels
 from flows.page.media import CHUNK_FRAMES, companded, encoded, read_frames16, script
-from flows.songs import Made, SongOptions, swap
+from flows.runs.songs import Made, SongOptions, swap
 from phase2_music.rendering.render import RenderOptions
 from phase2_music.rendering.score import read_score
 from schemas.document import ROLES
@@ -258,9 +258,7 @@ def test_pictures_of_sounds_show_where_and_how_high() -> None:
 
 
 def test_a_swap_loads_no_library_of_pictures() -> None:
-    command = (
-        "import sys, flows.songs; print([m for m in ('PIL', 'librosa', 'cv2', 'scipy.signal') if m in sys.modules])"
-    )
+    command = "import sys, flows.runs.songs; print([m for m in ('PIL', 'librosa', 'cv2', 'scipy.signal') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

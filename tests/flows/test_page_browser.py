@@ -20,8 +20,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from core.audio import SAMPLE_RATE
 from flows.page import media_of, shown_of, write_page
-from flows.player import player_app
-from flows.songs import Made
+from flows.runs.songs import Made
+from flows.service.player import player_app
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.rendering.encoding import read_blocks
 from schemas.document import ROLES

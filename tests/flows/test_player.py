@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from served import Up
 
-from flows.player import find_file, find_runs
+from flows.service.player import find_file, find_runs
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import pytest
 from served import REPOSITORY, Up, small_picture, small_score
 
 from core.errors import OutputError
-from flows import locks
-from flows.deployments import DEPLOYMENTS
-from flows.locks import LOCK_FILE, awaited_run_lock, run_lock
+from flows.deployed.deployments import DEPLOYMENTS
+from flows.runs import locks
+from flows.runs.locks import LOCK_FILE, awaited_run_lock, run_lock
 
 
 def lock_of(folder: Path, **changes: Any) -> Path:

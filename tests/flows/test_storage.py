@@ -19,9 +19,9 @@ from served import small_picture, small_score
 
 from core.errors import DocumentError, EngineError, OutputError, UsageError
 from flows.batch import make_batch
-from flows.songs import SongOptions
-from flows.stages import MakeOptions, finished, make
-from flows.storage import Storage, is_address, place_of, place_of_run, working_folder
+from flows.runs.songs import SongOptions
+from flows.runs.stages import MakeOptions, finished, make
+from flows.runs.storage import Storage, is_address, place_of, place_of_run, working_folder
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,12 @@ from served import REPOSITORY, Up, small_picture, small_score
 from core.audio import read_audio
 from core.errors import DiskFullError, EngineError, PictureError
 from core.manifest import TEMPORARY_PREFIX
-from flows import songs, stages
-from flows.ledger import Examination, Ledger, UndoneError
-from flows.songs import SongOptions
-from flows.stagehand import STAGEHANDS, StageCrashError, Stagehand
-from flows.stages import MakeOptions, finished, make
-from flows.staging import option_values
+from flows.runs import songs, stages
+from flows.runs.ledger import Examination, Ledger, UndoneError
+from flows.runs.songs import SongOptions
+from flows.runs.stagehand import STAGEHANDS, StageCrashError, Stagehand
+from flows.runs.stages import MakeOptions, finished, make
+from flows.runs.staging import option_values
 
 INSTRUMENTS = {"instrument-keyboard", "instrument-bass", "instrument-guitar", "instrument-drums"}
 
@@ -189,7 +189,7 @@ def begun(folder: Path, values: dict[str, Any]) -> None:
 
 
 def test_a_stage_that_is_given_up_ends_at_once_and_leaves_whole_files(run: MakeOptions, tmp_path: Path) -> None:
-    from flows.tasks import _do
+    from flows.deployed.tasks import _do
 
     values = option_values(dataclasses.replace(run, out=tmp_path / "run"))
     begun(tmp_path / "run", values)
@@ -221,7 +221,7 @@ def test_a_stage_that_is_given_up_ends_at_once_and_leaves_whole_files(run: MakeO
 
 
 def test_a_time_out_ends_the_work_too(run: MakeOptions, tmp_path: Path) -> None:
-    from flows.tasks import _do
+    from flows.deployed.tasks import _do
 
     values = option_values(dataclasses.replace(run, out=tmp_path / "run"))
     begun(tmp_path / "run", values)
@@ -287,7 +287,7 @@ def test_errors_come_through_as_they_are(run: MakeOptions, tmp_path: Path) -> No
 
 def test_a_stagehand_ends_with_its_parent() -> None:
     code = (
-        "import os; from flows.stagehand import Stagehand; hand = Stagehand(); print(hand.pid, flush=True);"
+        "import os; from flows.runs.stagehand import Stagehand; hand = Stagehand(); print(hand.pid, flush=True);"
         "os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -323,7 +323,7 @@ def below(pid: int) -> list[int]:
     family = [pid]
     for each in family:
         family += [int(row[0]) for row in rows if int(row[1]) == each]
-    return [int(row[0]) for row in rows if int(row[0]) in family and "flows.stagehand" in row[2]]
+    return [int(row[0]) for row in rows if int(row[0]) in family and "flows.runs.stagehand" in row[2]]
 
 
 def test_a_served_run_is_cancelled_goes_on_and_is_then_cached(up: Up) -> None:
@@ -373,7 +373,7 @@ _RETRIES = """
 import asyncio, json
 from prefect import flow
 from core.errors import DiskFullError, EngineError, PictureError
-from flows import tasks
+from flows.deployed import tasks
 tried = []
 def flaky(error, name):
     async def work():
@@ -394,7 +394,7 @@ print(json.dumps({name: tried.count(name) for name in tried}))
 _GPU = """
 import asyncio, json, time
 from prefect import flow
-from flows import tasks
+from flows.deployed import tasks
 from phase1_sound.effects import EFFECTS_ENGINES
 spans = []
 @tasks.task

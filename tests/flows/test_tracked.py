@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from served import Up
 
-from flows.server import running_server
+from flows.service.server import running_server
 
 REPOSITORY = Path(__file__).parents[2]
 SERVER_SETTINGS = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_SERVER_EPHEMERAL_ENABLED")
@@ -93,7 +93,7 @@ def test_a_bad_picture_fails_the_flow_with_our_line(server: str, tmp_path: Path)
 def test_the_swap_flow_plays_another_score(server: str, picture: Path, tmp_path: Path) -> None:
     assert photone("make", picture, "--out", tmp_path / "run", "--preview", "1").returncode == 0
     code = (
-        "import asyncio; from flows.tracked import swap_score;"
+        "import asyncio; from flows.deployed.tracked import swap_score;"
         f"print(asyncio.run(swap_score({str(tmp_path / 'run')!r}, 'gymnopedie', playing=dict(preview_s=1.0))))"
     )
     result = subprocess.run(

@@ -189,9 +189,9 @@ def test_the_usual_corpus_is_the_whole_family(tmp_path: Path) -> None:
 
 FLOW = """
 import asyncio, json, sys
-from flows.server import running_server
+from flows.service.server import running_server
 with running_server() as url:
-    from flows.training import train_timbre
+    from flows.deployed.training import train_timbre
     folder = asyncio.run(train_timbre(role="bass", preset="smoke", minutes=0.02))
     import httpx
     runs = httpx.post(f"{url}/task_runs/filter", json={}).json()

@@ -18,8 +18,8 @@ import pytest
 from served import REPOSITORY, Up, free_ports, small_picture
 
 from core.errors import UsageError
-from flows.deployments import DEPLOYMENTS
-from flows.up import MOST_TRIES, database_url, take_up
+from flows.deployed.deployments import DEPLOYMENTS
+from flows.service.up import MOST_TRIES, database_url, take_up
 
 
 def listens(port: int) -> bool:

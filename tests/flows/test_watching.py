@@ -12,7 +12,7 @@ from PIL import Image
 from served import Up, small_picture
 
 from core.errors import EngineError
-from flows.watching import Watcher
+from flows.service.watching import Watcher
 
 
 @dataclass

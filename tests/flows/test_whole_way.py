@@ -14,8 +14,8 @@ import soundfile
 from core.audio import SAMPLE_RATE, read_audio
 from flows.demo import demo_picture
 from flows.evaluation.songs import chroma_correlation, melodic_mix
-from flows.songs import Made, SongOptions, swap
-from flows.stages import MakeOptions, make
+from flows.runs.songs import Made, SongOptions, swap
+from flows.runs.stages import MakeOptions, make
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.rendering.render import RenderOptions

@@ -23,9 +23,9 @@ from pydantic import Field
 from pydantic_core import to_jsonable_python
 
 from core.errors import EngineError, UsageError
-from flows.artifacts import batch_report
 from flows.batch import BatchResult, list_pictures, run_folders, summary_of
-from flows.forms import (
+from flows.deployed.artifacts import batch_report
+from flows.deployed.forms import (
     ALL_PLAYERS,
     EffectsName,
     LookName,
@@ -39,13 +39,13 @@ from flows.forms import (
     make_parameters,
     read_make,
 )
-from flows.parent import die_with_worker
-from flows.roots import inside, runs_folder
-from flows.songs import song_folder_name
-from flows.stagehand import STAGEHANDS
-from flows.stages import MakeOptions
-from flows.tasks import check_task_options, option_values
-from flows.tracked import picture_to_song
+from flows.deployed.parent import die_with_worker
+from flows.deployed.roots import inside, runs_folder
+from flows.deployed.tasks import check_task_options, option_values
+from flows.deployed.tracked import picture_to_song
+from flows.runs.songs import song_folder_name
+from flows.runs.stagehand import STAGEHANDS
+from flows.runs.stages import MakeOptions
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.vision import VISION_ENGINES
 from phase2_music.timbre import TIMBRE_ENGINES

@@ -1,6 +1,6 @@
 """The stages of a run as plain functions: each reads files of the run folder, does its work, and writes files there.
 
-Nothing here knows of Prefect or of the command line; `flows/tracked.py` wraps the same functions in tasks.
+Nothing here knows of Prefect or of the command line; `flows/deployed/tracked.py` wraps the same functions in tasks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from core.errors import PhotoneError
 from core.manifest import sha256_file
 from core.seeds import derive_seed
 from flows.engines import load_engine
-from flows.ledger import Examination, Ledger, UndoneError, files_under
-from flows.locks import LOCK_FILE, run_lock
-from flows.songs import Made, Report, ShowScore, SongOptions, finish, song_stage
+from flows.runs.ledger import Examination, Ledger, UndoneError, files_under
+from flows.runs.locks import LOCK_FILE, run_lock
+from flows.runs.songs import Made, Report, ShowScore, SongOptions, finish, song_stage
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.effects.making import Previous, Told, make_effects, read_effects
 from phase1_sound.vision import VISION_ENGINES

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import EngineError
-from flows.api import PrefectApi
-from flows.parent import WORKER_VARIABLE
+from flows.deployed.parent import WORKER_VARIABLE
+from flows.service.api import PrefectApi
 
 TAG = "photone"
 
@@ -30,19 +30,22 @@ class DeploymentRow:
 
 
 DEPLOYMENTS = (
-    DeploymentRow("picture-to-song", "flows.tracked:picture_to_song", "A picture becomes a song."),
-    DeploymentRow("swap-score", "flows.tracked:swap_score", "The band of a finished run plays another score."),
+    DeploymentRow("picture-to-song", "flows.deployed.tracked:picture_to_song", "A picture becomes a song."),
+    DeploymentRow("swap-score", "flows.deployed.tracked:swap_score", "The band of a finished run plays another score."),
     DeploymentRow(
         "render-folder",
-        "flows.render_folder:render_folder",
+        "flows.deployed.render_folder:render_folder",
         "Every picture of a folder becomes a song; what is finished stays. Switch its schedule on for every night.",
         limit=1,
         cron="0 3 * * *",
     ),
     DeploymentRow(
-        "train-timbre", "flows.training:train_timbre", "Train a timbre model of your own sounds: takes hours.", limit=1
+        "train-timbre",
+        "flows.deployed.training:train_timbre",
+        "Train a timbre model of your own sounds: takes hours.",
+        limit=1,
     ),
-    DeploymentRow("evaluate", "flows.judging:evaluate", "Measure how good photone's own work is.", limit=1),
+    DeploymentRow("evaluate", "flows.deployed.judging:evaluate", "Measure how good photone's own work is.", limit=1),
 )
 
 

@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 
 from core.errors import EngineError, PhotoneError, UsageError
 from core.manifest import prepare_folder, to_json, write_text
-from flows.api import PrefectApi
-from flows.forms import make_parameters
-from flows.roots import ROOTS_VARIABLE, RUNS_VARIABLE
-from flows.server import healthy, server_environment
+from flows.deployed.forms import make_parameters
+from flows.deployed.roots import ROOTS_VARIABLE, RUNS_VARIABLE
+from flows.service.api import PrefectApi
+from flows.service.server import healthy, server_environment
 
 HOME = Path(".prefect")
 STATE_FILE = "up.json"
@@ -140,7 +140,7 @@ class Child:
 
     def start(self, *more: str, pipes: tuple[int, ...] = ()) -> None:
         """Start it, from the main thread: it is bound to the thread that starts it."""
-        command = [sys.executable, "-m", "flows.serving", self.name, "--parent", str(os.getpid())]
+        command = [sys.executable, "-m", "flows.service.serving", self.name, "--parent", str(os.getpid())]
         with self.log.open("ab" if self.deaths else "wb") as log:
             # A session of its own: Ctrl-C reaches us first, and we stop all in order.
             self.process = subprocess.Popen(
@@ -425,9 +425,9 @@ def _keep(family: Family, options: UpOptions, stop: threading.Event, warn: Tell)
 
 
 def _watcher(family: Family, options: UpOptions, warn: Tell) -> Any:
-    from flows.songs import SongOptions, score_name
-    from flows.stages import MakeOptions
-    from flows.watching import Watcher
+    from flows.runs.songs import SongOptions, score_name
+    from flows.runs.stages import MakeOptions
+    from flows.service.watching import Watcher
 
     assert options.watch is not None
     folder, runs = options.watch.absolute(), options.runs.absolute()
@@ -443,7 +443,7 @@ def _watcher(family: Family, options: UpOptions, warn: Tell) -> Any:
 
 
 def _check_watch(options: UpOptions) -> None:
-    from flows.songs import SongOptions
+    from flows.runs.songs import SongOptions
 
     SongOptions(options.score).read()
     if options.watch is not None and not options.watch.is_dir():

@@ -1,6 +1,6 @@
-"""Prefect: thin flows around the tasks of `flows/tasks.py`. Take the decorators away and the same code runs.
+"""Prefect: thin flows around the tasks of `flows/deployed/tasks.py`. Take the decorators away and the same code runs.
 
-What their parameters look like in the user interface stands in `flows/forms.py`.
+What their parameters look like in the user interface stands in `flows/deployed/forms.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from prefect import flow
 from prefect.logging.handlers import APILogHandler
 from prefect.runtime import flow_run
 
-from flows import songs
-from flows.artifacts import Progress, song_report
-from flows.forms import (
+from flows.deployed.artifacts import Progress, song_report
+from flows.deployed.forms import (
     ALL_PLAYERS,
     DEMO,
     LATEST,
@@ -38,13 +37,9 @@ from flows.forms import (
     read_run,
     run_name,
 )
-from flows.ledger import Ledger
-from flows.locks import awaited_run_lock
-from flows.parent import die_with_worker
-from flows.roots import unconfined
-from flows.songs import Made
-from flows.stages import MakeOptions
-from flows.tasks import (
+from flows.deployed.parent import die_with_worker
+from flows.deployed.roots import unconfined
+from flows.deployed.tasks import (
     PROGRESS,
     casting_task,
     check_task_options,
@@ -57,6 +52,11 @@ from flows.tasks import (
     scene_task,
     song_task,
 )
+from flows.runs import songs
+from flows.runs.ledger import Ledger
+from flows.runs.locks import awaited_run_lock
+from flows.runs.songs import Made
+from flows.runs.stages import MakeOptions
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.vision import VISION_ENGINES
 from phase2_music.timbre import TIMBRE_ENGINES

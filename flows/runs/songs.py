@@ -14,9 +14,9 @@ from pathlib import Path
 
 from core.errors import DocumentError, InstrumentError, ScoreError
 from core.manifest import sha256_file, write_bytes
-from flows.cover import cover_stage
-from flows.ledger import RUN_FILE, Ledger, files_under
-from flows.locks import run_lock
+from flows.runs.cover import cover_stage
+from flows.runs.ledger import RUN_FILE, Ledger, files_under
+from flows.runs.locks import run_lock
 from flows.page import media_of, shown_of, write_page
 from flows.page.media import SCORE_FILE
 from phase2_music.rendering.render import Band, RenderOptions, find_band, render_song

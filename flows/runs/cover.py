@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.audio import read_audio
 from core.manifest import atomic_path, sha256_file
-from flows.ledger import Ledger
+from flows.runs.ledger import Ledger
 from flows.page.levels import BANDS, COLUMNS, Levels, spectrogram
 from schemas.document import Role
 from schemas.effect import Effect

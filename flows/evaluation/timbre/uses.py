@@ -10,7 +10,7 @@ import numpy as np
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import EngineError
 from flows.evaluation.measures import measure_seam, mel_distance, mel_profile
-from flows.evaluation.timbre_family import Family
+from flows.evaluation.timbre.family import Family
 from phase2_music.instruments.pitch import judge_pitch, key_to_hz
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.instruments.samples import Sample

@@ -17,10 +17,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.artifacts import Progress, escape
-from flows.forms import choice
-from flows.parent import die_with_worker
-from flows.roots import runs_folder
+from flows.deployed.artifacts import Progress, escape
+from flows.deployed.forms import choice
+from flows.deployed.parent import die_with_worker
+from flows.deployed.roots import runs_folder
 from flows.timbres import Report, TimbreRequest, Trained, prepare_corpus, progress_text, train_family
 from phase2_music.timbre.train.options import PRESETS
 from schemas.document import MELODIC_ROLES, Role

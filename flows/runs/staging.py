@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from flows import songs, stages
-from flows.ledger import Ledger, UndoneError
-from flows.songs import SongOptions
-from flows.stages import MakeOptions
+from flows.runs import songs, stages
+from flows.runs.ledger import Ledger, UndoneError
+from flows.runs.songs import SongOptions
+from flows.runs.stages import MakeOptions
 
 Told = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from core.audio import SAMPLE_RATE, Audio
 from flows.evaluation.foley import asked, log_mel_statistics, made
 from flows.evaluation.measures import Floats
 from flows.evaluation.sources import FOLEY_SOURCES, make_source
-from flows.evaluation.timbre_notes import Through, read_note
+from flows.evaluation.timbre.notes import Through, read_note
 from phase1_sound.checks import band_levels
 from phase1_sound.effects.engines.foley.gestures import GESTURES
 from schemas.timbre import Corpus

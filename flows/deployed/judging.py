@@ -15,8 +15,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.forms import ALL_PLAYERS, LATEST, Player, RunName, VisionName, choice, read_engine, read_run, shown
-from flows.parent import die_with_worker
+from flows.deployed.forms import ALL_PLAYERS, LATEST, Player, RunName, VisionName, choice, read_engine, read_run, shown
+from flows.deployed.parent import die_with_worker
 from phase1_sound.vision import VISION_ENGINES
 from phase2_music.scores import bundled_scores
 from schemas.document import ROLES

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from flows.hosts import Application, OwnNamesOnly, Receive, Scope, Send, WithHeaders
-from flows.ledger import RUN_FILE
+from flows.runs.ledger import RUN_FILE
+from flows.service.hosts import Application, OwnNamesOnly, Receive, Scope, Send, WithHeaders
 
 AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 

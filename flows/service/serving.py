@@ -1,4 +1,4 @@
-"""The children of `photone up`: `python -m flows.serving server|worker|player`. Each ends when its parent does."""
+"""The children of `photone up`: `python -m flows.service.serving server|worker|player`. Each ends when its parent does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.parent import die_with_parent
+from flows.deployed.parent import die_with_parent
 
 SERVER_HEADERS = {
     # The interface reports its use to its makers, whatever the settings say, and markdown may point to pictures anywhere.
@@ -23,7 +23,7 @@ def serve_server(host: str, port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    from flows.hosts import OwnNamesOnly, WithHeaders
+    from flows.service.hosts import OwnNamesOnly, WithHeaders
 
     application = WithHeaders(OwnNamesOnly(create_app(final=True), host), SERVER_HEADERS)
     uvicorn.run(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
@@ -44,11 +44,11 @@ def main() -> None:
     if given.what == "server":
         serve_server(given.host, given.port)
     elif given.what == "player":
-        from flows.player import serve_player
+        from flows.service.player import serve_player
 
         serve_player(given.runs, given.host, given.port)
     else:
-        from flows.deployments import serve
+        from flows.deployed.deployments import serve
 
         # Prefect's own handler would cancel what runs; a stop of ours lets the next start go on with it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,7 +3,7 @@
 Tasks take and give paths and small values only. They are coarse: a task costs some 40 ms of the server's time.
 What is done already is known to the run's own ledger (content and options), so a task that has nothing to do ends at once, as
 "Cached", and a lost file is made again; Prefect's result cache would not notice. A stage runs in a process of its own
-(`flows/stagehand.py`), so that a cancel or a time-out ends its work; then what it had half written is removed.
+(`flows/runs/stagehand.py`), so that a cancel or a time-out ends its work; then what it had half written is removed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from prefect.states import Completed
 from core.engines import EngineTable
 from core.errors import PhotoneError
 from core.manifest import sweep
-from flows.songs import SongOptions
-from flows.stagehand import STAGEHANDS
-from flows.staging import option_values, parse_options
-from flows.storage import Storage, artifacts_root, published_name
+from flows.runs.songs import SongOptions
+from flows.runs.stagehand import STAGEHANDS
+from flows.runs.staging import option_values, parse_options
+from flows.runs.storage import Storage, artifacts_root, published_name
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.vision import VISION_ENGINES
 from phase2_music.timbre import TIMBRE_ENGINES

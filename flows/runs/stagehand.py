@@ -35,7 +35,7 @@ class Stagehand:
     def __init__(self) -> None:
         # A session of its own: Ctrl-C on a terminal reaches the parent only, which then stops its children in order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.stagehand"],
+            [sys.executable, "-m", "flows.runs.stagehand"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -199,7 +199,7 @@ def _requests() -> Any:
 
 def _answer(request: dict[str, Any], told: Told) -> dict[str, Any]:
     # Inside, so that the parent can use this module without loading any library of sound.
-    from flows.staging import STAGES
+    from flows.runs.staging import STAGES
 
     try:
         return {"done": STAGES[request["stage"]](request["options"], told)}

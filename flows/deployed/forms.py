@@ -18,8 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from core.engines import EngineTable
 from core.errors import PhotoneError, UsageError
 from flows.demo import demo_picture
-from flows.ledger import RUN_FILE
-from flows.roots import (
+from flows.deployed.roots import (
     PICTURE_LIMIT_BYTES,
     SCORE_LIMIT_BYTES,
     check_engine,
@@ -27,8 +26,9 @@ from flows.roots import (
     inside,
     runs_folder,
 )
-from flows.songs import SongOptions, score_name
-from flows.stages import MakeOptions
+from flows.runs.ledger import RUN_FILE
+from flows.runs.songs import SongOptions, score_name
+from flows.runs.stages import MakeOptions
 from flows.wishes import parse_cast, parse_map
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.vision import VISION_ENGINES

@@ -15,9 +15,9 @@ from core.errors import UsageError
 from core.manifest import sha256_file
 from core.seeds import generator
 from flows.evaluation.instruments import aligned
-from flows.evaluation.timbre_family import EffectFigures, Family, effect_figures, learn_family, strange_effects
-from flows.evaluation.timbre_notes import HeldOut, NoteRow, Through, held_out, note_rows
-from flows.evaluation.timbre_uses import UseRow, better_use, use_rows
+from flows.evaluation.timbre.family import EffectFigures, Family, effect_figures, learn_family, strange_effects
+from flows.evaluation.timbre.notes import HeldOut, NoteRow, Through, held_out, note_rows
+from flows.evaluation.timbre.uses import UseRow, better_use, use_rows
 from phase2_music.timbre.corpus import MANIFEST, read_corpus
 from phase2_music.timbre.engines.rave.model import TimbreModel
 from phase2_music.timbre.engines.rave.models import CARD, MELODIC, Found, find_models

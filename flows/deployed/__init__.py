@@ -1,0 +1,1 @@
+"""Prefect: the flows that are deployed, their tasks, forms and artifacts."""

@@ -1,0 +1,1 @@
+"""`photone up`: server, worker, player and watcher as one family of processes."""
