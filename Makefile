@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo setup test lint bench check schemas scores up screenshots clean system peers stage
+.PHONY: help demo setup test lint bench check schemas scores up web screenshots chaos throughput clean system peers stage
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -23,17 +23,30 @@ lint: .venv/dev ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if test -d web/node_modules/esbuild && command -v node >/dev/null; then node web/build.mjs --check; \
+	else echo "web/ was not checked: it needs node and \`make web\`"; fi
 
 bench: .venv/dev | peers ## Measure what playing a score costs, beside FluidSynth's command line, pretty_midi and librosa.
 	$(BIN)/python -m flows.evaluation.bench $(BENCH)
 
 check: lint test ## What CI runs: style, types, tests.
 
+chaos: .venv/dev ## Kill worker and server while a folder is rendered, then count what was lost; CHAOS="--pictures 40".
+	$(BIN)/python -m flows.evaluation.chaos $(CHAOS)
+
+throughput: .venv/dev ## Measure a batch with one and two workers, and what orchestration costs; THROUGHPUT="--songs 4".
+	$(BIN)/python -m flows.evaluation.throughput $(THROUGHPUT)
+
 schemas: .venv/dev ## Export the JSON Schemas after a change of the models.
 	$(BIN)/python -m schemas.export
 
 scores: .venv/dev ## Write the bundled scores again.
 	$(BIN)/python -m phase2_music.scores.arrange
+
+web: ## Check web/src and build the pages' scripts and styles of it; needs node and npm.
+	npm --prefix web ci --no-audit --no-fund
+	npm --prefix web run check
+	npm --prefix web run build
 
 screenshots: .venv/dev | stage ## Take the pictures of docs/screenshots in a real browser.
 	$(BIN)/python docs/screenshots.py

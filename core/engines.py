@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
@@ -63,14 +63,16 @@ class Readiness:
 
 @dataclass(frozen=True)
 class EngineTable:
-    """The engines of one stage, the default first."""
+    """The engines of one stage, the default first, unless `preferred` names another one by what is there."""
 
     stage: str
     entries: Mapping[str, EngineEntry]
+    preferred: Callable[[], str | None] | None = None
 
     @property
     def default(self) -> str:
-        return next(iter(self.entries))
+        preferred = self.preferred() if self.preferred else None
+        return preferred or next(iter(self.entries))
 
     def check(self, spec: str) -> tuple[str, str]:
         """Split "name" or "name:argument" and make sure that the name exists, without importing the engine.

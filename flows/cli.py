@@ -295,6 +295,89 @@ def _print_song(folder: Path, song: Song, elapsed_s: float, as_json: bool) -> No
 
 
 @app.command()
+@click.argument("folder", type=PATH, default=Path("runs"))
+@click.option("--search", default="", metavar="WORDS", help="Only runs in whose names, sources and songs all are found.")
+@click.option("--sort", type=click.Choice(["newest", "oldest", "name"]), default="newest", show_default=True)
+@json_option
+@_example("photone runs --search 'glass canon'")
+def runs(folder: Path, search: str, sort: Any, as_json: bool) -> None:
+    """List the finished runs in FOLDER, `runs` by default, as the gallery does."""
+    from flows.service.app.catalogue import Catalogue
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder: name the one that your runs are in")
+    found = Catalogue(folder).find(search, sort)
+    if as_json:
+        rows = [{"folder": str(folder / run.name), **run.model_dump()} for run in found]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for run in found:
+        songs = ", ".join(song.title for song in run.songs)
+        click.echo(f"{run.made_at[:16].replace('T', ' ')}  {folder / run.name}: {run.problem or songs}")
+
+
+@app.command()
+@click.argument("run", type=PATH)
+@click.option("--scene", "scene_file", type=PATH, metavar="FILE", help="A scene.json in place of the run's.")
+@click.option("--revert", is_flag=True, help="Back to the scene as the vision engine made it.")
+@click.option("--source", type=click.IntRange(1), metavar="N", help="Number of the source to change.")
+@click.option("--name", help="Its name.")
+@click.option("--material", help="Its material.")
+@click.option("--variant", type=click.IntRange(1), metavar="N", help="Number of its variant to change.")
+@click.option("--add", metavar="METHOD", help="A new variant: how it is played.")
+@click.option("--method", help="How the variant is played.")
+@click.option("--timbre", metavar="WORD,...", help="How the variant sounds.")
+@click.option("--role", type=click.Choice(["keyboard", "bass", "guitar", "drums", "none"]), help="What it is meant for.")
+@click.option("--confidence", type=click.FloatRange(0, 1), help="How sure it is; effects are made from 0.7 on.")
+@click.option("--delete", is_flag=True, help="Take the variant, or the whole source, out of the scene.")
+@click.option("--again", metavar="N,...", default="", help="Make these effects again with another --seed.")
+@click.option("--seed", type=click.IntRange(0, 2**53), help="Seed for --again; drawn where it is left out.")
+@json_option
+@_example("photone edit runs/demo --source 2 --variant 1 --timbre bright,short --role guitar")
+def edit(
+    run: Path, scene_file: Path | None, revert: bool, again: str, seed: int | None, as_json: bool, **change: Any
+) -> None:
+    """Change the scene of a finished RUN, or make an effect again; only what depends on it is made anew."""
+    from flows.runs.effects import parse_only
+    from flows.scene_changes import SceneChange
+
+    changes = SceneChange(**change)
+    if sum((scene_file is not None, revert, bool(again), not changes.empty)) != 1:
+        raise UsageError("edit: one change at a time: --source ..., --scene FILE, --again N or --revert")
+    if seed is not None and not again:
+        raise UsageError("--seed: goes with --again")
+    began = time.perf_counter()
+    with _progress() as report:
+        made = (
+            _made_again(run, parse_only(again), seed, report)
+            if again
+            else _edited(run, scene_file, None if scene_file or revert else changes, report)
+        )
+    _print_made(run, made, time.perf_counter() - began, as_json)
+
+
+def _edited(run: Path, scene_file: Path | None, changes: Any, report: Callable[[str], None]) -> Made:
+    from flows.runs import remaking
+    from flows.scene_changes import changed_scene
+    from schemas.scene import read_scene
+
+    scene = read_scene(scene_file) if scene_file else None
+    if changes is not None:
+        scene = changed_scene(read_scene(run / "scene.json"), changes)
+    return remaking.edit_scene(run, scene, report)
+
+
+def _made_again(run: Path, numbers: tuple[int, ...], seed: int | None, report: Callable[[str], None]) -> Made:
+    import secrets
+
+    from flows.runs import remaking
+
+    chosen = secrets.randbelow(2**31) if seed is None else seed
+    click.echo(f"seed {chosen}", err=True)
+    return remaking.remake_effects(run, numbers, chosen, report)
+
+
+@app.command()
 @click.argument("picture", type=PATH)
 @_engine_options("vision")
 @_example("photone describe holiday.jpg > scene.json")
@@ -492,24 +575,9 @@ def engines(fetch: str | None, as_json: bool) -> None:
 @_example("photone scores")
 def scores(as_json: bool) -> None:
     """List the bundled scores."""
-    from phase2_music.rendering.score import read_score
-    from phase2_music.scores import bundled_scores
+    from flows.score_list import score_rows
 
-    rows: list[dict[str, Any]] = []
-    for score in bundled_scores().values():
-        parsed = read_score(score.path)
-        rows.append(
-            {
-                "name": score.name,
-                "title": score.title,
-                "composer": score.composer,
-                "mood": score.mood,
-                "duration_s": round(parsed.duration_s, 1),
-                "tempo_bpm": parsed.tempo_bpm,
-                "metre": parsed.metre,
-                "roles": list(parsed.roles),
-            }
-        )
+    rows = list(score_rows())
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return

@@ -63,6 +63,12 @@ class TimbreRequest:
         """The request as JSON values."""
         return vars(self) | {"out": str(self.out), "corpus": str(self.corpus) if self.corpus else None}
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> TimbreRequest:
+        """`as_json` backwards."""
+        paths = {"out": Path(value["out"]), "corpus": Path(value["corpus"]) if value["corpus"] else None}
+        return cls(**value | paths)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -294,11 +300,10 @@ def _read(request: TimbreRequest, *, unchanged: bool) -> Trained:
 
 def main(arguments: Sequence[str]) -> int:
     """One family in a process of its own: `python -m flows.timbres REQUEST.json`, progress as JSON lines."""
-    value = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    paths = {"out": Path(value["out"]), "corpus": Path(value["corpus"]) if value["corpus"] else None}
+    request = TimbreRequest.from_json(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        made = train_family(TimbreRequest(**value | paths), lambda role, line: print(json.dumps(line), flush=True))
+        made = train_family(request, lambda role, line: print(json.dumps(line), flush=True))
     except PhotoneError as error:
         print(error, file=sys.stderr)
         return error.exit_status

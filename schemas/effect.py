@@ -106,6 +106,11 @@ class Effect(Part):
         ge=0,
         description="Seed of all effects that this one was made again with by itself; None: as `seed`.",
     )
+    seed_number: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number that its seed was drawn for, where an edit of the scene has given it another since.",
+    )
     engine: EngineRecord | None = Field(default=None, description="Who made it, where that is another than the rest.")
 
 

@@ -247,15 +247,11 @@ def _evidence(scene: Scene) -> str:
 
 
 def _notes(run: Run) -> str:
-    engines = run.engines
-    made = (
-        f"Vision {engines.vision.name}, effects {engines.effects.name}, timbre {engines.timbre.name}, "
-        if engines
-        else ""
-    )
+    engines = run.engines.model_dump() if run.engines else {}
+    made = [f"{stage} {escape(engine['name'])}" for stage, engine in engines.items()]
     times = ", ".join(f"{stage.name} {'kept' if stage.cached else f'{stage.elapsed_s:.1f} s'}" for stage in run.stages)
     warnings = "".join(f"\n- {escape(warning)}" for warning in run.warnings)
-    return f"## Made by\n\n{escape(made)}seed {run.seed}. {escape(times)}.\n{warnings}"
+    return f"## Made by\n\n{', '.join([*made, f'seed {run.seed}'])}. {escape(times)}.\n{warnings}"
 
 
 def batch_markdown(results: Sequence[BatchOutcome], title: str = "Batch") -> str:

@@ -33,6 +33,16 @@ DEPLOYMENTS = (
     DeploymentRow("picture-to-song", "flows.deployed.tracked:picture_to_song", "A picture becomes a song."),
     DeploymentRow("swap-score", "flows.deployed.tracked:swap_score", "The band of a finished run plays another score."),
     DeploymentRow(
+        "edit-scene",
+        "flows.deployed.changing:edit_scene",
+        "The scene of a finished run is edited; only what depends on the change is made again.",
+    ),
+    DeploymentRow(
+        "effect-again",
+        "flows.deployed.changing:effect_again",
+        "One effect of a finished run is made again, and what depends on it.",
+    ),
+    DeploymentRow(
         "render-folder",
         "flows.deployed.render_folder:render_folder",
         "Every picture of a folder becomes a song; what is finished stays. Switch its schedule on for every night.",

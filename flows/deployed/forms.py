@@ -20,6 +20,7 @@ from core.errors import PhotoneError, UsageError
 from flows.demo import demo_picture
 from flows.deployed.roots import (
     PICTURE_LIMIT_BYTES,
+    SCENE_LIMIT_BYTES,
     SCORE_LIMIT_BYTES,
     check_engine,
     check_size,
@@ -154,6 +155,24 @@ RunName = Annotated[
         min_length=1,
     ),
 ]
+SceneFile = Annotated[
+    str,
+    path_text(
+        "Edited scene", "Path of a scene.json in place of the run's; left empty: back to the scene as it was seen", 1
+    ),
+]
+BaseScene = Annotated[
+    str,
+    shown(
+        "Made from",
+        "SHA-256 of the scene that was edited, so that no change of somebody else is lost; left empty: not looked at",
+        2,
+        schema={"pattern": "^([0-9a-f]{64})?$"},
+        max_length=64,
+    ),
+]
+EffectNumber = Annotated[int, shown("Effect", "Number of the effect that is made again", 1, ge=1, le=9999)]
+EffectSeed = Annotated[int, shown("Seed", "Another number gives another sound", 2, ge=0, le=2**53)]
 OutFolder = Annotated[str, path_text("Folder for the run", "Left empty: runs/<picture>-<score>", 8)]
 ALL_PLAYERS = list(Player)
 
@@ -278,6 +297,19 @@ def read_run(run: str) -> Path:
     if not finished:
         raise UsageError(f"{runs_folder()}: holds no finished run yet: make a song first")
     return inside(finished[-1].parent, "run")
+
+
+def read_scene_file(scene_file: str) -> Path | None:
+    """The path of an edited scene, None where none is named.
+
+    Raises:
+        UsageError: it lies outside the roots or is too large.
+    """
+    if not scene_file:
+        return None
+    path = inside(scene_file, "scene_file")
+    check_size(path, SCENE_LIMIT_BYTES, "scene_file")
+    return path
 
 
 def read_engine(name: str, detail: str, what: str) -> str:

@@ -19,7 +19,6 @@ from prefect.client.schemas.objects import State
 from prefect.deployments import arun_deployment
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from pydantic import Field
 from pydantic_core import to_jsonable_python
 
 from core.errors import EngineError, UsageError
@@ -37,7 +36,9 @@ from flows.deployed.forms import (
     TimbreName,
     VisionName,
     make_parameters,
+    path_text,
     read_make,
+    shown,
 )
 from flows.deployed.parent import die_with_worker
 from flows.deployed.roots import inside, runs_folder
@@ -58,24 +59,16 @@ Make = Callable[[MakeOptions], Awaitable[str]]
 """Makes a picture's song and gives its folder."""
 
 
-def _field(title: str, text: str, position: int, **limits: Any) -> Any:
-    return Field(title=title, description=text, json_schema_extra={"position": position}, **limits)
-
-
-PicturesFolder = Annotated[
-    str, _field("Folder of pictures", "Every picture in it becomes a song", 0, min_length=1, max_length=1000)
-]
-RunsFolder = Annotated[
-    str, _field("Folder for the runs", "One run a picture; left empty: runs/<folder's name>", 8, max_length=1000)
-]
+PicturesFolder = Annotated[str, path_text("Folder of pictures", "Every picture in it becomes a song", 0, min_length=1)]
+RunsFolder = Annotated[str, path_text("Folder for the runs", "One run a picture; left empty: runs/<folder's name>", 8)]
 Workers = Annotated[
-    int,
-    _field("Pictures at a time", "One for each processor core is a good number", 9, ge=1, le=MOST_WORKERS),
+    int, shown("Pictures at a time", "One for each processor core is a good number", 9, ge=1, le=MOST_WORKERS)
 ]
 Spread = Annotated[
     bool,
-    _field("Spread over machines", "Each picture goes to any worker of picture-to-song, and not to this one only", 10),
+    shown("Spread over machines", "Each picture goes to any worker of picture-to-song, and not to this one only", 10),
 ]
+FolderOptionsForm = Annotated[MakeForm, shown("Options", "How everything is made, and how the score is played", 11)]
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ async def render_folder(
     out: RunsFolder = "",
     workers: Workers = 2,
     spread: Spread = False,
-    options: MakeForm = MakeForm(),  # noqa: B008 - frozen
+    options: FolderOptionsForm = MakeForm(),  # noqa: B008 - frozen
 ) -> State[dict[str, Any]]:
     """Every picture of a folder becomes a song. What is finished stays; a run that was stopped goes on where it stopped.
 

@@ -77,15 +77,15 @@ def _stage_task(name: str, timeout_s: float) -> Callable[[Callable[..., Any]], S
     return decorate
 
 
-async def _do(stage: str, folder: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Do a stage; however it ends, no half-written file is left.
+async def _do(stage: str, folder: str, values: dict[str, Any], shown: str = "") -> dict[str, Any]:
+    """Do a stage; however it ends, no half-written file is left. Its progress is `shown` under that name, else its own.
 
     Raises:
         PhotoneError: as the stage.
     """
     told = PROGRESS.get()
     try:
-        done: dict[str, Any] = await STAGEHANDS.do(stage, values, lambda text: told(stage, text))
+        done: dict[str, Any] = await STAGEHANDS.do(stage, values, lambda text: told(shown or stage, text))
     except BaseException:
         sweep(Path(folder))
         raise
@@ -124,12 +124,16 @@ def needs_gpu(table: EngineTable, spec: str) -> bool:
     return table.entries[name].gpu
 
 
-async def _gpu(table: EngineTable, spec: str) -> AbstractAsyncContextManager[None]:
-    """A slot of the GPU for an engine that needs one; other engines do not queue."""
-    if not needs_gpu(table, spec):
+async def gpu_slot(needed: bool) -> AbstractAsyncContextManager[None]:
+    """A slot of the GPU where one is needed; others do not queue."""
+    if not needed:
         return nullcontext()
     await ensure_gpu_limit()
     return concurrency(GPU_LIMIT, occupy=1, strict=True)
+
+
+async def _gpu(table: EngineTable, spec: str) -> AbstractAsyncContextManager[None]:
+    return await gpu_slot(needs_gpu(table, spec))
 
 
 @_stage_task("picture", timeout_s=300)
@@ -169,6 +173,28 @@ async def instruments_task(options: dict[str, Any]) -> State[str]:
 async def song_task(folder: str, options: SongOptions) -> State[str]:
     """Play the score and write the run's page; gives the song's folder."""
     report = await _do("song", folder, {"folder": folder, "song": dataclasses.asdict(options)})
+    return _ended(report, report["song_folder"])
+
+
+@_stage_task("scene", timeout_s=300)
+async def edit_task(values: dict[str, Any]) -> State[str]:
+    """Put an edited scene in the place of a run's; gives the run folder."""
+    report = await _do("edit", values["out"], values)
+    return _ended(report, report["folder"])
+
+
+@_stage_task("effects", timeout_s=3600)
+async def again_task(values: dict[str, Any], effects: str) -> State[str]:
+    """Make effects of a run again, with the engine `effects`; gives the run folder."""
+    async with await _gpu(EFFECTS_ENGINES, effects):
+        report = await _do("again", values["out"], values, "effects")
+    return _ended(report, report["folder"])
+
+
+@_stage_task("song", timeout_s=7200)
+async def songs_task(folder: str) -> State[str]:
+    """Play the songs of a run once more and write its page; gives the last song's folder."""
+    report = await _do("songs", folder, {"folder": folder}, "song")
     return _ended(report, report["song_folder"])
 
 

@@ -53,13 +53,15 @@ from flows.deployed.tasks import (
     song_task,
 )
 from flows.runs import songs
-from flows.runs.ledger import Ledger
+from flows.runs.ledger import RUN_FILE
 from flows.runs.locks import awaited_run_lock
 from flows.runs.songs import Made
 from flows.runs.stages import MakeOptions
 from phase1_sound.effects import EFFECTS_ENGINES
 from phase1_sound.vision import VISION_ENGINES
 from phase2_music.timbre import TIMBRE_ENGINES
+from schemas.run import Run
+from schemas.song import Song
 
 # Before the run says that it is running: the next worker must not meet a run whose worker is dead.
 die_with_worker()
@@ -143,5 +145,4 @@ def run_picture_to_song(options: MakeOptions) -> Made:
     finally:
         # The server may stop right after this call: the last log lines have to be there before.
         APILogHandler().flush()
-    ledger = Ledger.open(options.out, options.seed)
-    return songs.finish(ledger, Path(song_folder))
+    return Made(Run.read(options.out / RUN_FILE), Song.read(Path(song_folder) / "song.json"), Path(song_folder))

@@ -1,12 +1,12 @@
 """The flow `train-timbre`: corpus and training of one family as Prefect tasks. The work itself stands in flows/timbres.py.
 
-The training's task has the tag `gpu`: a limit of that tag (`prefect concurrency-limit create gpu 1`) keeps a card to as many
-trainings as it bears.
+Both work in a process of their own (`flows/runs/stagehand.py`), so that a cancel ends it; what was learnt up to the last
+checkpoint is kept. A training that needs a GPU takes a slot of the limit `gpu`, as the stages with a GPU engine do.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -15,17 +15,19 @@ from prefect import flow, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from pydantic import Field
 
 from flows.deployed.artifacts import Progress, escape
-from flows.deployed.forms import choice
+from flows.deployed.forms import choice, shown
 from flows.deployed.parent import die_with_worker
 from flows.deployed.roots import runs_folder
-from flows.timbres import Report, TimbreRequest, Trained, prepare_corpus, progress_text, train_family
+from flows.deployed.tasks import gpu_slot
+from flows.runs.stagehand import STAGEHANDS, Told
+from flows.timbres import TimbreRequest, progress_text
 from phase2_music.timbre.train.options import PRESETS
 from schemas.document import MELODIC_ROLES, Role
 
-GPU_TAG = "gpu"
+ANY_PROCESSOR = ("smoke",)
+"""Presets that need no GPU."""
 PRESET_TEXTS = {
     "smoke": "a few seconds on any processor, to try the way; no model that one would want to hear",
     "small": "the size that is shipped; needs a GPU",
@@ -36,13 +38,7 @@ Family = Annotated[str, *choice(MELODIC_ROLES, "Family", "Which instruments the 
 Preset = Annotated[str, *choice(PRESETS, "Preset", "; ".join(f"{name}: {PRESET_TEXTS[name]}" for name in PRESETS), 1)]
 Minutes = Annotated[
     float,
-    Field(
-        title="Minutes",
-        description="Budget of training; 0 for the preset's number of steps",
-        ge=0,
-        le=60 * 24 * 30,
-        json_schema_extra={"position": 2},
-    ),
+    shown("Minutes", "Budget of training; 0 for the preset's number of steps", 2, ge=0, le=60 * 24 * 30),
 ]
 
 
@@ -50,15 +46,15 @@ Minutes = Annotated[
 async def corpus_task(role: Role, preset: str, minutes: float) -> str:
     """Make the notes to learn from, where they are not there; gives their folder."""
     async with _telling(f"corpus {role}") as report:
-        return str(await asyncio.to_thread(prepare_corpus, request_of(role, preset, minutes), report))
+        return str(await STAGEHANDS.do("corpus", request_of(role, preset, minutes).as_json(), report))
 
 
-@task(name="train", task_run_name="train {role}", tags=[GPU_TAG])
+@task(name="train", task_run_name="train {role}")
 async def train_task(role: Role, preset: str, minutes: float) -> dict[str, Any]:
     """Train from the last checkpoint on and export; gives the figures."""
-    async with _telling(f"train {role}") as report:
-        made: Trained = await asyncio.to_thread(train_family, request_of(role, preset, minutes), report)
-    return made.as_json()
+    async with await gpu_slot(preset not in ANY_PROCESSOR), _telling(f"train {role}") as report:
+        made: dict[str, Any] = await STAGEHANDS.do("train", request_of(role, preset, minutes).as_json(), report)
+    return made
 
 
 @flow(name="train-timbre", flow_run_name=lambda: f"train {flow_run.parameters['role']}", log_prints=False)
@@ -76,15 +72,16 @@ async def train_timbre(role: Family = "keyboard", preset: Preset = "smoke", minu
 
 
 @asynccontextmanager
-async def _telling(stage: str) -> AsyncIterator[Report]:
-    """A progress bar of a task, told from the thread that works; validations also go into the run's log."""
-    bar, loop, log = Progress(), asyncio.get_running_loop(), get_run_logger()
+async def _telling(stage: str) -> AsyncIterator[Told]:
+    """A progress bar of a task, told lines of progress as JSON; validations also go into the run's log."""
+    bar, log = Progress(), get_run_logger()
 
-    def told(role: Role, line: dict[str, Any]) -> None:
+    def told(text: str) -> None:
+        line = json.loads(text)
         share = line["corpus"] / line["of"] if "corpus" in line else line["used"]
-        loop.call_soon_threadsafe(bar.told, stage, f"{round(100 * share)} of 100")
+        bar.told(stage, f"{round(100 * share)} of 100")
         if line.get("validation"):
-            log.info(f"{role}: {progress_text(line)}")
+            log.info(progress_text(line))
 
     yield told
     await bar.finish(stage)

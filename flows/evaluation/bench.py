@@ -27,8 +27,9 @@ from flows.demo import demo_picture
 from flows.evaluation.timbre import TARGETS, real_time_factor
 from phase2_music.instruments.sets import export_set
 from phase2_music.scores import bundled_scores
+from phase2_music.timbre import shipped
 from phase2_music.timbre.engines.rave.model import TimbreModel
-from phase2_music.timbre.engines.rave.models import CARD, SHIPPED, find_models
+from phase2_music.timbre.engines.rave.models import find_models
 from phase2_music.timbre.engines.rave.network import load_network
 
 _TICKS = 480
@@ -259,7 +260,7 @@ export.write_onnx(export.Model(small, build(small, 44100).rave.state_dict(), 441
 def colouring(folder: Path) -> list[Figure]:
     """CPU of a timbre model for each second of sound, on one core: of the models that come along, else of one as large as they
     would be, untrained, since weights cost the same whatever they hold."""
-    if any(SHIPPED.glob(f"*/{CARD}")):
+    if any(shipped.SHIPPED.glob(f"*/{shipped.CARD}")):
         models = {f"the shipped {role} model": TimbreModel.load(found) for role, found in find_models("").items()}
     else:
         path = folder / "untrained.onnx"

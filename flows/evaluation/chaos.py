@@ -73,7 +73,17 @@ def measure(options: ChaosOptions, workspace: Path) -> ChaosResult:
     Raises:
         EngineError: what was killed did not come again, or the batch did not end in time.
     """
-    pictures, runs = workspace / "pictures", workspace / "runs" / "chaos"
+    with household(workspace) as up:
+        return let_happen(options, up)
+
+
+def let_happen(options: ChaosOptions, up: Household) -> ChaosResult:
+    """Let it happen in a `photone up` that is running.
+
+    Raises:
+        EngineError: as `measure`.
+    """
+    pictures, runs = up.workspace / "chaos", up.workspace / "runs" / "chaos"
     write_pictures(pictures, options.pictures, options.broken)
     asked = {
         "folder": str(pictures),
@@ -82,12 +92,10 @@ def measure(options: ChaosOptions, workspace: Path) -> ChaosResult:
         "options": {"compact": True, "preview_s": 2.0},
     }
     began = time.monotonic()
-    with household(workspace) as up:
-        run = str(up.api.start("render-folder", asked)["id"])
-        kills, seen = _kill(up, runs, options)
-        found = up.wait(run, options.limit_s)
-        report = _report(up, run)
-    return _count(runs, found, report, seen, kills, time.monotonic() - began)
+    run = str(up.api.start("render-folder", asked)["id"])
+    kills, seen = _kill(up, runs, options)
+    found = up.wait(run, options.limit_s)
+    return _count(runs, found, _report(up, run), seen, kills, time.monotonic() - began)
 
 
 def _kill(up: Household, runs: Path, options: ChaosOptions) -> tuple[list[str], Finished]:

@@ -58,10 +58,13 @@ class PageMedia:
                 song.write(folder)
 
 
-def shown_of(folder: Path, run: Run, effects: Sequence[Effect], instruments: Sequence[Instrument]) -> Shown:
-    """What the page of a finished run shows."""
+def shown_of(
+    folder: Path, run: Run, effects: Sequence[Effect], instruments: Sequence[Instrument], first: str = ""
+) -> Shown:
+    """What the page of a finished run shows; of its songs the one in the folder named `first` comes first."""
+    songs = sorted(current_songs(folder), key=lambda song: Path(song[0]).name != first)
     archives = sorted(path.name for path in folder.glob("*.zip") if not path.name.startswith("."))
-    return Shown(run, Scene.read(folder / "scene.json"), effects, instruments, current_songs(folder), archives)
+    return Shown(run, Scene.read(folder / "scene.json"), effects, instruments, songs, archives)
 
 
 def media_of(folder: Path, shown: Shown) -> PageMedia:

@@ -5,13 +5,14 @@ Names, reasons and descriptions come from pictures, models and users: every one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from flows.page import words
+from flows.runs.archive import ARCHIVE_FILE
 from schemas.document import Role
 from schemas.effect import Effect
 from schemas.instrument import Instrument
@@ -19,7 +20,7 @@ from schemas.run import Casting, Run
 from schemas.scene import Scene, SoundSource
 from schemas.song import Song
 
-_KINDS = {"sfz": "SFZ", "sf2": "SF2", "dspreset": "DecentSampler"}
+_LONG_TITLE = 24  # characters
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ def body(shown: Shown) -> str:
 
 def _header(shown: Shown) -> str:
     scene = shown.scene
+    long = ' class="long"' if len(shown.title) > _LONG_TITLE else ""
+    title = escape(shown.title).replace("_", "_<wbr>")  # file names break where they can be read
     return (
-        f'<header class="top"><p class="brand">photone</p><h1>{escape(shown.title)}</h1>'
+        f'<header class="top"><p class="brand">photone</p><h1{long}>{title}</h1>'
         f'<p class="mood">{escape(scene.mood_description)}</p><p class="counts">{_counts(shown)}</p></header>'
     )
 
@@ -94,10 +97,13 @@ def _picture(shown: Shown) -> str:
     sources = "".join(_source(shown, index, source) for index, source in enumerate(shown.scene.sound_sources))
     players = f'<ul class="band" aria-label="The band">{band}</ul>'
     stage = f'<div class="stage">{photo}{players}<div class="sources">{sources}</div></div>'
-    lead = (
-        f"{escape(shown.scene.scene_description)} "
-        "<b>Each mark is a thing that could sound; lines lead from it to the player that it became.</b>"
+    marked = any(source.box for source in shown.scene.sound_sources)
+    how = (
+        "Each mark is a thing that could sound; lines lead from it to the player that it became."
+        if marked
+        else "These things could sound, and some of them became players."
     )
+    lead = f"{escape(shown.scene.scene_description)} <b>{how}</b>"
     return _section("picture", "What can be heard in it", stage, lead)
 
 
@@ -135,7 +141,7 @@ def _effect(shown: Shown, effect: Effect) -> str:
     return (
         f'<div class="effect" data-effect="{effect.number}"><h4>{escape(effect.play_method)} {plays}</h4>'
         f"{audio(f'effects/{effect.file}', f'{effect.source}, {effect.play_method}')}"
-        f'<p class="timbre">{timbre}</p>{wrong}</div>'
+        f'<p class="timbre">{timbre} · {_download(f"effects/{effect.file}", "WAV")}</p>{wrong}</div>'
     )
 
 
@@ -182,35 +188,41 @@ def _play() -> str:
 
 
 def _downloads(shown: Shown) -> str:
-    groups = [_song_files(path, song) for path, song in shown.songs]
-    groups += [_instrument_files(instrument) for instrument in shown.instruments]
-    rest = [("scene.json", "scene.json: what was seen"), ("run.json", "run.json: how all was made")]
-    rest += [("cover.png", "cover.png: the poster"), *((name, name) for name in shown.archives)]
-    groups.append(_files("The run", rest))
-    lead = (
-        "SFZ and DecentSampler instruments need the samples in the same folder; "
-        "<code>photone set INSTRUMENTS --out band.zip</code> packs the whole band into one file."
+    sizes = {output.path: output.bytes for output in shown.run.outputs}
+    songs = [(words.song_title(song, path.rpartition("/")[2]), _song_files(path, song)) for path, song in shown.songs]
+    groups = [_files(title, files, sizes) for title, files in songs]
+    groups += [_files("The band", _band_files(shown), sizes), _files("The run", _run_files(shown), sizes)]
+    return _section("downloads", "Take it with you", f'<ul class="files">{"".join(groups)}</ul>')
+
+
+def _files(heading: str, files: Iterable[tuple[str, str]], sizes: Mapping[str, int]) -> str:
+    """A list of (path, label), each with its size where the ledger knows it."""
+    links = "".join(
+        f"<li>{_download(path, label)}"
+        + (f' <span class="quiet">{words.size(sizes[path])}</span></li>' if path in sizes else "</li>")
+        for path, label in files
     )
-    return _section("downloads", "Take it with you", f'<ul class="files">{"".join(groups)}</ul>', lead)
-
-
-def _files(heading: str, files: Iterable[tuple[str, str]]) -> str:
-    links = "".join(f"<li>{_download(path, label)}</li>" for path, label in files)
     return f"<li><h3>{escape(heading)}</h3><ul>{links}</ul></li>"
 
 
-def _song_files(path: str, song: Song) -> str:
-    name = path.rpartition("/")[2]
+def _song_files(path: str, song: Song) -> list[tuple[str, str]]:
     files = [(f"{path}/{song.file}", "song")] if song.file else []
     files += [(f"{path}/{stem.file}", f"{stem.role} stem") for stem in song.stems]
     files += [(f"{path}/{song.reverb.file}", "room stem")] if song.reverb else []
-    return _files(words.song_title(song, name), files)
+    return [*files, (f"{path}/song.json", "song.json: its figures")]
 
 
-def _instrument_files(instrument: Instrument) -> str:
-    role = instrument.role
-    files = [(f"instruments/{role}/{role}.{kind}", name) for kind, name in _KINDS.items()]
-    return _files(f"{role.capitalize()}: {instrument.name}", files)
+def _band_files(shown: Shown) -> list[tuple[str, str]]:
+    archive = [(ARCHIVE_FILE, "SFZ and DecentSampler, with samples")] if ARCHIVE_FILE in shown.archives else []
+    return archive + [
+        (f"instruments/{role}/{role}.sf2", f"{role} SF2") for role in (one.role for one in shown.instruments)
+    ]
+
+
+def _run_files(shown: Shown) -> list[tuple[str, str]]:
+    files = [("scene.json", "scene.json: what was seen"), ("run.json", "run.json: how all was made")]
+    files += [("cover.png", "cover.png: the poster")]
+    return files + [(name, name) for name in shown.archives if name != ARCHIVE_FILE]
 
 
 def _made_by(shown: Shown) -> str:

@@ -18,6 +18,11 @@ def minutes(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def size(count: int) -> str:
+    """Bytes as 9.2 MB or 12 kB."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+
+
 def song_title(song: Song, folder_name: str) -> str:
     """The score's title, its composer where it is one of the bundled ones, and whether it is a preview."""
     name = Path(song.score.file).stem

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from core.audio import read_audio
 from core.manifest import atomic_path, sha256_file
-from flows.runs.ledger import Ledger
 from flows.page.levels import BANDS, COLUMNS, Levels, spectrogram
+from flows.runs import lettering
+from flows.runs.ledger import Ledger
 from schemas.document import Role
 from schemas.effect import Effect
 from schemas.scene import Scene
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 COVER_FILE = "cover.png"
-_VERSION = 1  # raised when a cover comes to look otherwise
+_VERSION = 2  # raised when a cover comes to look otherwise
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -66,7 +67,7 @@ def cover_stage(ledger: Ledger, effects: Sequence[Effect]) -> None:
 def draw_cover(folder: Path, title: str, scene: Scene, effects: Sequence[Effect], roles: dict[int, Role]) -> None:
     """Draw the cover of the run in `folder`; `roles` says which effects play, by their numbers.
 
-    The same run gives the same bytes: the font comes with Pillow.
+    The same run gives the same bytes: the fonts come with photone.
     """
     from PIL import Image, ImageDraw
 
@@ -79,7 +80,7 @@ def draw_cover(folder: Path, title: str, scene: Scene, effects: Sequence[Effect]
     below = _write_title(draw, place[3] + 34, title, scene.mood_description)
     numbers = {source.name: number for number, source in reversed(list(enumerate(scene.sound_sources, 1)))}
     strips = [
-        (f"{numbers[effect.source]}  {effect.source}", effect, roles.get(effect.number))
+        (f"{numbers[effect.source]}. {effect.source}", effect, roles.get(effect.number))
         for effect in _chosen(effects, roles)
     ]
     _draw_strips(poster, draw, below, strips, folder)
@@ -108,8 +109,6 @@ def _paste_photo(poster: Image, path: Path) -> Box:
 
 def _draw_sources(draw: ImageDraw, place: Box, scene: Scene, colours: dict[str, Colour]) -> None:
     """A numbered dot where each source lies, in its player's colour; the strips below carry the same numbers."""
-    from PIL import ImageFont
-
     width, height = place[2] - place[0], place[3] - place[1]
     placed = [(number, source) for number, source in enumerate(scene.sound_sources, 1) if source.box]
     wanted = [
@@ -120,7 +119,7 @@ def _draw_sources(draw: ImageDraw, place: Box, scene: Scene, colours: dict[str, 
     for (number, source), (x, y) in zip(placed, _apart(wanted, place), strict=True):
         draw.circle((x, y), _DOT + 3, (255, 255, 255))
         draw.circle((x, y), _DOT, colours.get(source.name, _IDLE))
-        draw.text((x, y), str(number), (255, 255, 255), ImageFont.load_default(24), anchor="mm")
+        draw.text((x, y), str(number), (255, 255, 255), lettering.font("sans.woff2", 24), anchor="mm")
 
 
 def _apart(points: Sequence[tuple[float, float]], place: Box) -> list[tuple[float, float]]:
@@ -145,41 +144,15 @@ def _apart(points: Sequence[tuple[float, float]], place: Box) -> list[tuple[floa
 
 def _write_title(draw: ImageDraw, top: int, title: str, mood: str) -> int:
     """Title and mood under the picture; gives where the next thing may begin."""
-    from PIL import ImageFont
-
-    draw.text((_MARGIN, top), _fitted(draw, title, 60), _INK, ImageFont.load_default(60))
-    for row, line in enumerate(_lines(draw, mood, 22, 2)):
-        draw.text((_MARGIN, top + 84 + 30 * row), line, _QUIET, ImageFont.load_default(22))
-    return top + 168
-
-
-def _lines(draw: ImageDraw, text: str, size: int, most: int) -> list[str]:
-    """Text in at most `most` lines as wide as the poster; the last one is cut."""
-    from PIL import ImageFont
-
-    font, lines, words = ImageFont.load_default(size), [""], text.split()
-    for index, word in enumerate(words):
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font) <= WIDTH - 2 * _MARGIN:
-            lines[-1] = longer
-        elif len(lines) == most:
-            lines[-1] = _fitted(draw, " ".join([lines[-1], *words[index:]]), size)
-            break
-        else:
-            lines.append(word)
-    return lines
-
-
-def _fitted(draw: ImageDraw, text: str, size: int, width: int = WIDTH - 2 * _MARGIN) -> str:
-    """Text cut to a width in pixels, with an ellipsis where something is missing."""
-    from PIL import ImageFont
-
-    font, text = ImageFont.load_default(size), " ".join(text.split())[:400]
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font) > width:
-        text = text[:-1]
-    return text.rstrip(" ,.;:") + "…"
+    room = WIDTH - 2 * _MARGIN
+    if lettering.width(title, "serif", 84) <= room:
+        lettering.write(draw, (_MARGIN, top + 66), title, _INK, "serif", 84)
+    else:
+        for row, line in enumerate(lettering.lines(title, "serif", 44, room, 2)):
+            lettering.write(draw, (_MARGIN, top + 28 + 46 * row), line, _INK, "serif", 44)
+    for row, line in enumerate(lettering.lines(mood, "sans", 22, room, 2)):
+        lettering.write(draw, (_MARGIN, top + 112 + 31 * row), line, _QUIET, "sans", 22)
+    return top + 176
 
 
 def _draw_strips(
@@ -195,18 +168,18 @@ def _draw_strips(
         upper = top + index // across * (height + _GAP)
         sound = read_audio(folder / "effects" / effect.file)
         picture = _tinted(spectrogram(sound.mono(), sound.sample_rate), ROLE_COLOURS[role] if role else _IDLE)
-        named = f"{label} · {role}" if role else label
+        named = f"{label}, {role}" if role else label
         _draw_strip(poster, draw, (left, upper, left + width, upper + height), picture, named)
 
 
 def _draw_strip(poster: Image, draw: ImageDraw, place: Box, picture: Image, named: str) -> None:
     """A spectrogram with its name below."""
-    from PIL import Image, ImageFont
+    from PIL import Image
 
     size = (place[2] - place[0], max(8, place[3] - place[1] - _LABEL_HEIGHT))
     poster.paste(picture.resize(size, Image.Resampling.BICUBIC), place[:2])
-    font = ImageFont.load_default(15)
-    draw.text((place[0], place[3] - _LABEL_HEIGHT + 5), _fitted(draw, named, 15, size[0]), _INK, font)
+    text = lettering.fitted(named, "sans", 16, size[0])
+    lettering.write(draw, (place[0], place[3] - 5), text, _INK, "sans", 16)
 
 
 def _tinted(levels: Levels, colour: Colour) -> Image:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from core.manifest import prepare_folder, sha256_file, sha256_json, sweep
-from schemas.run import Casting, Engines, Output, PictureRecord, Run, Stage
+from schemas.document import Document
+from schemas.run import Asked, Casting, Engines, Output, PictureRecord, Run, SceneEdit, Stage
 
 RUN_FILE = "run.json"
+SCENE_EDIT = "scene-edit"
+"""The stage that a scene edited by hand belongs to."""
+SCENE_FILES = frozenset({"scene.json", "scene-original.json"})
 
 
 def photone_version() -> str:
@@ -90,6 +94,7 @@ class Ledger:
         *,
         picture: PictureRecord | None = None,
         engines: Engines | None = None,
+        asked: Asked | None = None,
         casting: Sequence[Casting] | None = None,
         scene_notes: Sequence[str] | None = None,
         warnings: Sequence[str] | None = None,
@@ -100,6 +105,8 @@ class Ledger:
             update["picture"] = picture
         if engines is not None:
             update["engines"] = engines
+        if asked is not None:
+            update["asked"] = asked
         if casting is not None:
             update["casting"] = list(casting)
         if scene_notes is not None:
@@ -108,6 +115,28 @@ class Ledger:
             update["warnings"] = list(warnings)
         if update:
             self._update(**update)
+
+    def rewrite(self, name: str, path: Path, document: Document) -> None:
+        """Write a document that a stage made anew, where that changes nothing that other stages depend on."""
+        document.write(path)
+        output = _output(self.folder, path, name)
+        self._update(outputs=[output if old.path == output.path else old for old in self.run.outputs])
+
+    def edit_scene(self, edit: SceneEdit | None, owners: Mapping[Path, str], asked: Asked | None = None) -> None:
+        """Note that the scene was edited by hand (None: no longer), which stages its files belong to from now on, and what the
+        run is asked for then. The files of the scene that belong to none are removed.
+        """
+        ours = {path.relative_to(self.folder).as_posix(): stage for path, stage in owners.items()}
+        outputs = [_output(self.folder, path, stage) for path, stage in owners.items()]
+        others = [output for output in self.run.outputs if output.path not in ours and output.path not in SCENE_FILES]
+        stages = [stage for stage in self.run.stages if stage.name != SCENE_EDIT or stage.name in ours.values()]
+        update: dict[str, Any] = {"scene_edit": edit, "outputs": [*others, *outputs], "stages": stages}
+        if edit is not None and self.run.engines is not None:
+            vision = edit.marked if edit.stands else edit.engine
+            update["engines"] = self.run.engines.model_copy(update={"vision": vision})
+        self._update(**update, **({"asked": asked} if asked else {}))
+        for path in SCENE_FILES - set(ours):
+            (self.folder / path).unlink(missing_ok=True)
 
     @property
     def passed_over(self) -> dict[str, bool]:
@@ -165,6 +194,14 @@ class Examination(Ledger):
             raise UndoneError(name)
         self._touched[name] = True
         return True
+
+    def rewrite(self, name: str, path: Path, document: Document) -> None:
+        """Raises UndoneError: something is to be written."""
+        raise UndoneError(name)
+
+    def edit_scene(self, edit: SceneEdit | None, owners: Mapping[Path, str], asked: Asked | None = None) -> None:
+        """Raises UndoneError: the scene is another."""
+        raise UndoneError("scene")
 
     def require(self, name: str) -> None:
         """Hold a stage to be done when its files are as it left them, whatever it was made of.

@@ -6,19 +6,25 @@ Nothing here imports the engines or the instrument builder, so that another scor
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from core.errors import DocumentError, InstrumentError, ScoreError
 from core.manifest import sha256_file, write_bytes
+from flows.page import media_of, shown_of, write_page
+from flows.page.media import SCORE_FILE
+from flows.runs.archive import archive_stage
 from flows.runs.cover import cover_stage
 from flows.runs.ledger import RUN_FILE, Ledger, files_under
 from flows.runs.locks import run_lock
-from flows.page import media_of, shown_of, write_page
-from flows.page.media import SCORE_FILE
 from phase2_music.rendering.render import Band, RenderOptions, find_band, render_song
 from phase2_music.rendering.score import Score, map_roles, read_score
 from phase2_music.rendering.stem_cache import StemCache
@@ -123,7 +129,50 @@ def song_stage(ledger: Ledger, options: SongOptions, show: ShowScore = lambda sc
         return files_under(out)
 
     ledger.stage(f"song-{name}", _depends(options, band), work)
+    _note_asked(ledger, name, options)
     return out
+
+
+def _note_asked(ledger: Ledger, name: str, options: SongOptions) -> None:
+    """Keep how a song was asked for: when the band changes it is played again."""
+    values = json.loads(json.dumps(dataclasses.asdict(options)))
+    asked = ledger.run.asked
+    if asked is not None and asked.songs.get(name) != values:
+        ledger.note(asked=asked.model_copy(update={"songs": {**asked.songs, name: values}}))
+
+
+def songs_stage(ledger: Ledger, report: Report = lambda stage: None) -> Path:
+    """Every song of a run once more, as it was asked for, played by the present band; gives the last one's folder.
+
+    Raises:
+        ScoreError: there is no song, or the score of one is gone.
+    """
+    asked = ledger.run.asked.songs if ledger.run.asked else {}
+    there = {name: values for name, values in asked.items() if (ledger.folder / "songs" / name / "song.json").is_file()}
+    if not there:
+        raise ScoreError(f"{ledger.folder}: has no song to play again: choose a score with `photone swap`")
+    for number, (name, values) in enumerate(there.items()):
+        report(f"songs: {number} of {len(there)}")
+        out = _again(ledger, name, parse_song(values))
+    return out
+
+
+def _again(ledger: Ledger, name: str, options: SongOptions) -> Path:
+    """A song once more; its own score lies beside it, under a name that is not its own."""
+    if options.score in bundled_scores():
+        return song_stage(ledger, options)
+    folder = ledger.folder / "songs" / name
+    with TemporaryDirectory() as scratch:
+        score = Path(scratch) / Path(Song.read(folder / "song.json").score.file).name
+        score.write_bytes((folder / SCORE_FILE).read_bytes() if (folder / SCORE_FILE).is_file() else b"")
+        out = song_stage(ledger, dataclasses.replace(options, score=str(score)))
+    _note_asked(ledger, name, options)
+    return out
+
+
+def parse_song(values: Any) -> SongOptions:
+    """What is played, out of small values."""
+    return TypeAdapter(SongOptions).validate_python(values)
 
 
 def _depends(options: SongOptions, band: Band) -> dict[str, object]:
@@ -154,20 +203,23 @@ def finish(ledger: Ledger, song_folder: Path) -> Made:
     warnings += [f"{instrument.role}: {warning}" for instrument in instruments for warning in instrument.warnings]
     ledger.note(warnings=[*warnings, *song.warnings])
     cover_stage(ledger, document.effects)
-    _page_stage(ledger, document.effects, instruments)
+    archive_stage(ledger)
+    _page_stage(ledger, document.effects, instruments, song_folder)
     return Made(ledger.run, song, song_folder)
 
 
-def _page_stage(ledger: Ledger, effects: Sequence[Effect], instruments: Sequence[Instrument]) -> None:
-    """page/, of which only what is new is made, and index.html."""
-    shown = shown_of(ledger.folder, ledger.run, effects, instruments)
+def _page_stage(
+    ledger: Ledger, effects: Sequence[Effect], instruments: Sequence[Instrument], song_folder: Path
+) -> None:
+    """page/, of which only what is new is made, and index.html, which opens with the song in `song_folder`."""
+    shown = shown_of(ledger.folder, ledger.run, effects, instruments, song_folder.name)
     media = media_of(ledger.folder, shown)
 
     def work() -> list[Path]:
         media.write(ledger.folder, ledger.intact("page"))
         return [ledger.folder / path for path in media.paths]
 
-    ledger.stage("page", {"files": media.paths}, work)
+    ledger.stage("page", {"files": sorted(media.paths)}, work)
     write_page(ledger.folder, shown, media)
 
 

@@ -17,6 +17,7 @@ from core.errors import PhotoneError
 from core.manifest import sha256_file
 from core.seeds import derive_seed
 from flows.engines import load_engine
+from flows.runs import editing
 from flows.runs.ledger import Examination, Ledger, UndoneError, files_under
 from flows.runs.locks import LOCK_FILE, run_lock
 from flows.runs.songs import Made, Report, ShowScore, SongOptions, finish, song_stage
@@ -31,7 +32,8 @@ from phase2_music.timbre import TIMBRE_ENGINES
 from phase2_music.timbre.protocol import TimbreEngine
 from schemas.document import ROLES, Role
 from schemas.effect import Effect, Effects, EngineRecord
-from schemas.run import Casting, Engines, PictureRecord
+from schemas.instrument import Instrument
+from schemas.run import Asked, Casting, Engines, PictureRecord
 from schemas.scene import read_scene
 
 _TABLES = {"vision": VISION_ENGINES, "effects": EFFECTS_ENGINES, "timbre": TIMBRE_ENGINES}
@@ -93,36 +95,49 @@ def picture_stage(ledger: Ledger, options: MakeOptions) -> None:
 
 
 def scene_stage(ledger: Ledger, options: MakeOptions) -> None:
-    """scene.json: what can be heard in the picture."""
-    picture, out = ledger.folder / "picture.jpg", ledger.folder / "scene.json"
+    """scene.json: what can be heard in the picture.
+
+    A scene that was edited by hand stays as long as picture and engine are the same; the engine's own lies beside it then.
+    """
     engine = load_engine(VISION_ENGINES, options.vision)
+    picture = ledger.folder / "picture.jpg"
+    edit = editing.standing(ledger, engine.info)
+    out = ledger.folder / (editing.ORIGINAL if edit else editing.SCENE)
 
     def work() -> list[Path]:
-        notes: list[str] = []
+        notes = editing.kept_aside(ledger) if edit is None else []
         engine.describe(VisionRequest(picture, notes.append)).write(out)
         ledger.note(scene_notes=notes)
         return [out]
 
     ledger.stage("scene", _depends("scene", engine.info, picture=sha256_file(picture)), work)
+    if edit is not None:
+        editing.edit_stage(ledger, edit)
+    elif ledger.run.scene_edit is not None:
+        ledger.edit_scene(None, {out: "scene"})
 
 
 def effects_stage(ledger: Ledger, options: MakeOptions, report: Report = lambda text: None) -> None:
     """effects/: every variant of the scene as a sound; `report` is told how far it is."""
     scene_path, out = ledger.folder / "scene.json", ledger.folder / "effects"
     engine = load_engine(EFFECTS_ENGINES, options.effects)
-    scene_sha256, seed = sha256_file(scene_path), derive_seed(options.seed, "effects")
-    depends = _depends("effects", engine.info, scene=scene_sha256, seed=options.seed)
+    scene, scene_sha256 = read_scene(scene_path), sha256_file(scene_path)
+
+    def depends(scene_sha256: str) -> dict[str, object]:
+        return _depends("effects", engine.info, scene=scene_sha256, seed=options.seed)
 
     def work() -> list[Path]:
-        # `photone effects --only` may have changed what this stage had made: that stays, and the rest is not made again.
-        old = read_effects(out)
-        same = ledger.knows("effects", depends)
-        previous = Previous.of(old, scene_sha256, seed, same=same) if old else None
+        seed, previous = derive_seed(options.seed, "effects"), None
+        # `photone effects --only` may have changed what this stage had made, and an edit of the scene may have left some
+        # variants as they were: those effects stay, and the rest is not made again.
+        if old := read_effects(out):
+            same, edited = ledger.knows("effects", depends(old.scene_sha256)), ledger.run.scene_edit is not None
+            previous = Previous.of(old, scene, scene_sha256, seed, same=same, edited=edited)
         told = Told(lambda done, of: report(f"effects: {done} of {of}"), lambda text: report(f"effects: {text}"))
-        make_effects(read_scene(scene_path), scene_sha256, engine, out, seed, told=told, previous=previous)
+        make_effects(scene, scene_sha256, engine, out, seed, told=told, previous=previous)
         return files_under(out)
 
-    ledger.stage("effects", depends, work)
+    ledger.stage("effects", depends(scene_sha256), work)
 
 
 def casting_stage(ledger: Ledger, options: MakeOptions) -> None:
@@ -196,14 +211,34 @@ def _instrument_stage(
     depends = _depends(
         "instrument", engine.info, effects=[e.sha256 for e in effects], role=role, seed=options.seed, **facts
     )
-    ledger.stage(f"instrument-{role}", depends, work)
+    stage = f"instrument-{role}"
+    if ledger.stage(stage, depends, work):
+        _rename_effect(ledger, stage, out / "instrument.json", f"effects/{effect.file}")
+
+
+def _rename_effect(ledger: Ledger, stage: str, path: Path, file: str) -> None:
+    """Where an edit of the scene has given an instrument's effect another number, its document says so; the rest stays."""
+    instrument = Instrument.read(path)
+    source = instrument.source_effect
+    if source.file != file:
+        renamed = source.model_copy(update={"file": file})
+        ledger.rewrite(stage, path, instrument.model_copy(update={"source_effect": renamed}))
 
 
 def note_engines(ledger: Ledger, options: MakeOptions) -> None:
-    """Write into the manifest which engines make this run."""
+    """Write into the manifest which engines make this run, and how they were asked for."""
     made = {stage: load_engine(table, getattr(options, stage)) for stage, table in _TABLES.items()}
     records = {stage: EngineRecord.of(engine.info) for stage, engine in made.items()}
-    ledger.note(engines=Engines(**records))
+    edit = editing.standing(ledger, made["vision"].info)
+    if edit is not None:
+        records["vision"] = edit.marked
+    asked = Asked(
+        **{stage: getattr(options, stage) for stage in _TABLES},
+        cast={role: list(numbers) for role, numbers in options.cast.items()},
+        compact=options.compact,
+        songs=ledger.run.asked.songs if ledger.run.asked else {},
+    )
+    ledger.note(engines=Engines(**records), asked=asked)
 
 
 def _depends(stage: str, info: EngineInfo, **inputs: object) -> dict[str, object]:
@@ -253,6 +288,7 @@ def finished(options: MakeOptions) -> Path:
     instruments_stage(ledger, options)
     song_folder = song_stage(ledger, options.song)
     ledger.require("cover")
+    ledger.require("archive")
     ledger.require("page")
     if not (options.out / "index.html").is_file():
         raise UndoneError("page")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from flows.runs import songs, stages
+from flows.runs import remaking, songs, stages
 from flows.runs.ledger import Ledger, UndoneError
-from flows.runs.songs import SongOptions
+from flows.runs.songs import parse_song
 from flows.runs.stages import MakeOptions
+from schemas.scene import Scene
 
 Told = Callable[[str], None]
 
@@ -26,11 +26,6 @@ def parse_options(values: dict[str, Any]) -> MakeOptions:
 def option_values(options: MakeOptions) -> dict[str, Any]:
     """Options as small values that a task may take."""
     return dataclasses.asdict(options) | {"picture": str(options.picture), "out": str(options.out)}
-
-
-def parse_song(values: Any) -> SongOptions:
-    """What is played, out of small values."""
-    return TypeAdapter(SongOptions).validate_python(values)
 
 
 def _report(ledger: Ledger) -> dict[str, Any]:
@@ -76,6 +71,25 @@ def _song(values: dict[str, Any], told: Told) -> dict[str, Any]:
     return _report(ledger) | {"song_folder": str(made.song_folder)}
 
 
+def _edit(values: dict[str, Any], told: Told) -> dict[str, Any]:
+    ledger = Ledger.read(Path(values["out"]))
+    scene = Scene.from_value(values["scene"], "scene") if values["scene"] is not None else None
+    changed = remaking.apply(ledger, scene, values["base_sha256"])
+    return {"folder": str(ledger.folder), "stages": {"scene": not changed}}
+
+
+def _again(values: dict[str, Any], told: Told) -> dict[str, Any]:
+    ledger = Ledger.read(Path(values["out"]))
+    remaking.effects_again(ledger, values["numbers"], values["seed"], told)
+    return _report(ledger)
+
+
+def _songs(values: dict[str, Any], told: Told) -> dict[str, Any]:
+    ledger = Ledger.read(Path(values["folder"]))
+    made = songs.finish(ledger, songs.songs_stage(ledger, told))
+    return _report(ledger) | {"song_folder": str(made.song_folder)}
+
+
 def _finished(values: dict[str, Any], told: Told) -> dict[str, Any]:
     """Where the song is, when nothing is left to do; nothing is written."""
     options = parse_options(values)
@@ -99,6 +113,24 @@ def make_values(values: dict[str, Any], told: Told = lambda text: None) -> dict[
     return make_one(parse_options(given), address, told).as_json()
 
 
+def _judge(values: dict[str, Any], told: Told) -> dict[str, Any]:
+    from flows.evaluation.verdicts import judge_values
+
+    return judge_values(values, told)
+
+
+def _corpus(values: dict[str, Any], told: Told) -> str:
+    from flows.timbres import TimbreRequest, prepare_corpus
+
+    return str(prepare_corpus(TimbreRequest.from_json(values), lambda role, line: told(json.dumps(line))))
+
+
+def _train(values: dict[str, Any], told: Told) -> dict[str, Any]:
+    from flows.timbres import TimbreRequest, train_family
+
+    return train_family(TimbreRequest.from_json(values), lambda role, line: told(json.dumps(line))).as_json()
+
+
 STAGES: dict[str, Callable[[dict[str, Any], Told], Any]] = {
     "check": _check,
     "finished": _finished,
@@ -108,6 +140,12 @@ STAGES: dict[str, Callable[[dict[str, Any], Told], Any]] = {
     "casting": _casting,
     "instruments": _instruments,
     "song": _song,
+    "edit": _edit,
+    "again": _again,
+    "songs": _songs,
     "make": make_values,
+    "judge": _judge,
+    "corpus": _corpus,
+    "train": _train,
 }
 """What a child can be asked for."""

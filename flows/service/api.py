@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from urllib.error import HTTPError
 from core.errors import EngineError, UsageError
 
 _PATIENCE_S = 30.0
+# 503: SQLite was busy with another request and nothing was done; Prefect's own clients ask again, too.
+_BUSY_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,7 @@ class PrefectApi:
             headers["Authorization"] = "Basic " + base64.b64encode(self.auth.encode()).decode()
         request = urllib.request.Request(f"{self.url}/{path}", data=data, headers=headers, method=method or None)
         try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
-                text = answer.read()
+            text = _answer(request)
         except HTTPError as error:
             raise _refused(self.url, path, error) from error
         except OSError as error:
@@ -77,6 +79,18 @@ class PrefectApi:
         """Put a flow run into a state, whatever the server's rules for that say."""
         state = {"type": type_, "name": name, "message": message}
         self.ask(f"flow_runs/{run}/set_state", {"state": state, "force": True})
+
+
+def _answer(request: urllib.request.Request) -> bytes:
+    for pause_s in (*_BUSY_PAUSES_S, None):
+        try:
+            with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
+                return bytes(answer.read())
+        except HTTPError as error:
+            if error.code != 503 or pause_s is None:
+                raise
+            time.sleep(pause_s)
+    raise AssertionError("the last try gives or raises")
 
 
 def _refused(url: str, path: str, error: HTTPError) -> EngineError | UsageError:

@@ -1,4 +1,8 @@
-"""Which names a local server answers to, so that a page elsewhere cannot reach it through a name of its own (DNS rebinding)."""
+"""Which names a local server answers to, and whose pages may ask it for changes.
+
+A page elsewhere can make its reader's browser call servers on this machine: by a name of its own that leads here (DNS
+rebinding), by a form or by a web socket, for neither of which browsers ask first (CORS).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 HOSTNAMES_VARIABLE = "PHOTONE_HOSTNAMES"
+_LOOPBACK = ("127.0.0.1", "::1")
+_READING = ("GET", "HEAD", "OPTIONS")  # a web socket has no method
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,8 +30,7 @@ def own_names(host: str) -> frozenset[str]:
 
 def is_own(header: str, names: frozenset[str]) -> bool:
     """Whether a Host header means this machine: one of its names or a bare address, which nobody can rebind."""
-    host = header.rpartition(":")[0] if header.rpartition(":")[2].isdigit() and not header.endswith("]") else header
-    host = host.strip("[]").lower()
+    host = _without_port(header)
     if host in names:
         return True
     try:
@@ -35,23 +40,46 @@ def is_own(header: str, names: frozenset[str]) -> bool:
     return True
 
 
+def _without_port(header: str) -> str:
+    host = header.rpartition(":")[0] if header.rpartition(":")[2].isdigit() and not header.endswith("]") else header
+    return host.strip("[]").lower()
+
+
 class OwnNamesOnly:
-    """An ASGI application behind a check of the Host header: anything else gets 421."""
+    """An ASGI application behind a check of the Host header (else 421) and, for all but reading, of Origin (else 403)."""
 
     def __init__(self, application: Application, host: str) -> None:
         self._application = application
         self._names = own_names(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or is_own(_host(scope), self._names):
+        refused = self._refusal(scope)
+        if refused is None:
             await self._application(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
+            status, text = refused
             headers = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 421, "headers": headers})
-            await send({"type": "http.response.body", "body": b"not a name of this machine\n"})
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": text})
+
+    def _refusal(self, scope: Scope) -> tuple[int, bytes] | None:
+        """Why a request is refused: its status and a text."""
+        if scope["type"] == "lifespan":
+            return None
+        if not is_own(_header(scope, b"host"), self._names):
+            return 421, b"not a name of this machine\n"
+        if scope.get("method") not in _READING and not self._is_own_page(scope):
+            return 403, b"changes are for pages of this machine\n"
+        return None
+
+    def _is_own_page(self, scope: Scope) -> bool:
+        """Whether a page of ours asks, or no page at all: programs send no Origin."""
+        origin = _header(scope, b"origin")
+        asked = _without_port(_header(scope, b"host"))
+        return not origin or _without_port(origin.partition("://")[2]) in {asked, *_LOOPBACK, *self._names}
 
 
 class WithHeaders:
@@ -72,5 +100,5 @@ class WithHeaders:
         await self._application(scope, receive, with_headers)
 
 
-def _host(scope: Scope) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

@@ -1,7 +1,7 @@
-"""The player: a small web server for the pages and sounds of finished runs. It reads, and only from run folders.
+"""The player: a small web server for the gallery, the pages and sounds of finished runs, and the gallery's JSON API.
 
-A file is served when it lies in a folder that has a run.json, below the runs folder, with no link leading out of it, no
-hidden name on its way and a suffix that a run's files have. Sounds can be sought in (Range).
+Files are served from run folders only (`flows/service/app/folders.py`), and sounds can be sought in (Range). It makes nothing
+itself: what the gallery asks for becomes a job of Prefect's.
 """
 
 from __future__ import annotations
@@ -11,38 +11,30 @@ import hmac
 import os
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path, PurePosixPath
+from importlib import resources
+from pathlib import Path
 from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
-from flows.runs.ledger import RUN_FILE
+from core.manifest import sha256_bytes
+from flows.service.api import PrefectApi
+from flows.service.app.answers import RunSummary
+from flows.service.app.api import PREFIX, api_app
+from flows.service.app.catalogue import Catalogue
+from flows.service.app.folders import MEDIA_TYPES, PAGE_FILE, find_file, find_runs
+from flows.service.app.guard import OwnRequestsOnly
+from flows.service.app.jobs import Jobs
 from flows.service.hosts import Application, OwnNamesOnly, Receive, Scope, Send, WithHeaders
 
-AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+__all__ = ["AUTH_VARIABLE", "HEADERS", "MEDIA_TYPES", "find_file", "find_runs", "player_app", "serve_player"]
 
-MEDIA_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
-    ".ogg": "audio/ogg",
-    ".mid": "audio/midi",
-    ".sfz": "text/plain; charset=utf-8",
-    ".sf2": "application/octet-stream",
-    ".dspreset": "application/octet-stream",
-    ".zip": "application/zip",
-}
-"""What is served, by suffix, and as what; no SVG, which can hold scripts."""
+AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+UI_VARIABLE = "PREFECT_UI_URL"
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
@@ -55,72 +47,59 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
-_DEPTH = 3  # runs/<run>, runs/<batch>/<run>
+
+_GALLERY, _RUNS_MARK = "served.html", "<!-- runs -->"
+_STATIC = {"app.js": "served.js", "app.css": "served.css"}
+"""What /app/ holds, and the built files of flows/page that it is."""
 
 
-def find_file(runs: Path, path: str) -> Path | None:
-    """The file of a run that a URL's path below /runs/ means, links resolved; None for everything else."""
-    parts = PurePosixPath(path).parts
-    if not parts or any(part.startswith(".") or "\\" in part or "\0" in part for part in parts) or path.startswith("/"):
-        return None
-    root = runs.resolve()
-    try:
-        found = root.joinpath(*parts).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):
-        return None
-    if not found.is_file() or not found.is_relative_to(root) or found.suffix.lower() not in MEDIA_TYPES:
-        return None
-    below = found.relative_to(root)
-    if any(part.startswith(".") for part in below.parts):
-        return None
-    folders = [root.joinpath(*below.parts[:depth]) for depth in range(1, len(below.parts))]
-    return found if any((folder / RUN_FILE).is_file() for folder in folders) else None
+def player_app(runs: Path, host: str, auth: str = "", prefect: PrefectApi | None = None, ui: str = "") -> Application:
+    """The application; `auth` is "user:password" where one is wanted, `ui` where people see Prefect."""
+    catalogue = Catalogue(runs)
+    api = api_app(catalogue, Jobs(prefect, catalogue, ui) if prefect else None)
 
-
-def find_runs(runs: Path) -> list[Path]:
-    """Finished runs, the newest first, as paths relative to the runs folder; links are not followed."""
-    found: list[tuple[float, Path]] = []
-    _gather(runs, runs, _DEPTH, found)
-    return [path for _, path in sorted(found, key=lambda each: (-each[0], each[1]))]
-
-
-def _gather(folder: Path, runs: Path, depth: int, found: list[tuple[float, Path]]) -> None:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(".") or path.is_symlink() or not path.is_dir():
-            continue
-        if (path / RUN_FILE).is_file():
-            if (path / "index.html").is_file():
-                found.append(((path / RUN_FILE).stat().st_mtime, path.relative_to(runs)))
-        elif depth > 1:
-            _gather(path, runs, depth - 1, found)
-
-
-def player_app(runs: Path, host: str, auth: str = "") -> Application:
-    """The application; `auth` is "user:password" where one is wanted."""
-
-    async def serve(request: Request) -> Response:
+    def serve(request: Request) -> Response:
         path = request.path_params["path"]
         if path and not path.endswith(tuple(MEDIA_TYPES)):
-            if find_file(runs, f"{path.rstrip('/')}/index.html") is None:
+            if find_file(runs, f"{path.rstrip('/')}/{PAGE_FILE}") is None:
                 raise HTTPException(404)
-            return RedirectResponse(f"/runs/{quote(path.rstrip('/'))}/index.html")
+            return RedirectResponse(f"/runs/{quote(path.rstrip('/'))}/{PAGE_FILE}")
         found = find_file(runs, path)
         if found is None:
             raise HTTPException(404)
         return FileResponse(found, media_type=MEDIA_TYPES[found.suffix.lower()])
 
-    async def gallery(request: Request) -> Response:
-        return HTMLResponse(_gallery(find_runs(runs)))
+    def gallery(request: Request) -> Response:
+        return HTMLResponse(_gallery(catalogue.find()))
 
-    async def health(request: Request) -> Response:
+    def health(request: Request) -> Response:
         return PlainTextResponse("ok")
 
     routes = [
         Route("/", gallery, methods=["GET"]),
         Route("/health", health, methods=["GET"]),
+        Route("/app/{name}", _static, methods=["GET"]),
         Route("/runs/{path:path}", serve, methods=["GET"]),
+        Mount(PREFIX, OwnRequestsOnly(api)),
     ]
     return WithHeaders(OwnNamesOnly(_Guarded(Starlette(routes=routes), auth), host), HEADERS)
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    content = _built(_STATIC[name]) if name in _STATIC else None
+    if content is None:
+        raise HTTPException(404)
+    tag = f'"{sha256_bytes(content)[:32]}"'
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers={"etag": tag})
+
+
+def _built(name: str) -> bytes | None:
+    """A file of the gallery that `make web` has built, None where it is not there."""
+    file = resources.files("flows.page").joinpath(name)
+    return file.read_bytes() if file.is_file() else None
 
 
 class _Guarded:
@@ -141,26 +120,38 @@ class _Guarded:
         return hmac.compare_digest(given, self._auth)
 
 
-def _gallery(runs: Sequence[Path]) -> str:
-    items = "".join(
-        f'<li><a href="/runs/{quote(path.as_posix())}/index.html"><img src="/runs/{quote(path.as_posix())}/picture.jpg" '
-        f'alt="" loading="lazy">{escape(path.as_posix())}</a></li>'
-        for path in runs
-    )
-    body = f"<ul>{items}</ul>" if runs else "<p>No finished run yet.</p>"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>photone: runs</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;"
-        "padding:1rem}ul{list-style:none;padding:0;display:grid;gap:1rem;"
-        "grid-template-columns:repeat(auto-fill,minmax(14rem,1fr))}img{display:block;width:100%;aspect-ratio:4/3;"
-        f"object-fit:cover;border-radius:.4rem}}</style></head>\n<body><main><h1>Runs</h1>{body}</main></body></html>\n"
-    )
+def _gallery(runs: Sequence[RunSummary]) -> str:
+    """The gallery's page: the built one with the runs as a plain list in it, or the list alone."""
+    built = _built(_GALLERY)
+    page = built.decode() if built else _PLAIN_PAGE
+    return page.replace(_RUNS_MARK, _plain_list(runs), 1)
+
+
+def _plain_list(runs: Sequence[RunSummary]) -> str:
+    items = "".join(f'<li><a href="{escape(run.url)}">{_picture(run)}{escape(run.name)}</a></li>' for run in runs)
+    return f'<ul class="runs">{items}</ul>' if runs else "<p>No finished run yet.</p>"
+
+
+def _picture(run: RunSummary) -> str:
+    source = escape(run.thumbnail or "")
+    return f'<img src="{source}" alt="" loading="lazy" width="320" height="240">' if source else ""
+
+
+_PLAIN_PAGE = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>photone: runs</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    "<style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;"
+    "padding:1rem}ul{list-style:none;padding:0;display:grid;gap:1rem;"
+    "grid-template-columns:repeat(auto-fill,minmax(14rem,1fr))}img{display:block;width:100%;height:auto;aspect-ratio:4/3;"
+    f"object-fit:cover;border-radius:.4rem}}</style></head>\n<body><main><h1>Runs</h1>{_RUNS_MARK}</main></body></html>\n"
+)
 
 
 def serve_player(runs: Path, host: str, port: int) -> None:
-    """Serve until this process is stopped."""
+    """Serve until this process is stopped. Prefect's address and password come with the environment."""
     import uvicorn
 
-    application = player_app(runs, host, os.environ.get(AUTH_VARIABLE, ""))
+    url, password = os.environ.get("PREFECT_API_URL", ""), os.environ.get("PREFECT_API_AUTH_STRING", "")
+    prefect = PrefectApi(url, password) if url else None
+    application = player_app(runs, host, os.environ.get(AUTH_VARIABLE, ""), prefect, os.environ.get(UI_VARIABLE, ""))
     uvicorn.run(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)

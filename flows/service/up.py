@@ -36,6 +36,7 @@ AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 MOST_TRIES = 5
 """So often a run is taken up again after its worker died; a run that kills its worker must not do so for ever."""
 
+_LEASES_VARIABLE = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 _WILDCARDS = ("0.0.0.0", "::", "")
 _START_LIMIT_S = 120.0
 _LOOK_S = 0.5
@@ -74,8 +75,16 @@ class UpOptions:
     @property
     def player_url(self) -> str:
         """What links in reports point to: also from other machines, where we listen to those."""
-        name = socket.gethostname() if self.host in _WILDCARDS else self.host
-        return f"http://{_bracketed(name)}:{self.player_port}"
+        return f"http://{self._shown_name}:{self.player_port}"
+
+    @property
+    def ui_url(self) -> str:
+        """Where people see Prefect: likewise."""
+        return f"http://{self._shown_name}:{self.port}"
+
+    @property
+    def _shown_name(self) -> str:
+        return _bracketed(socket.gethostname() if self.host in _WILDCARDS else self.host)
 
 
 def _bracketed(host: str) -> str:
@@ -105,6 +114,8 @@ def child_environments(options: UpOptions) -> tuple[dict[str, str], dict[str, st
     origins = {options.api_url.removesuffix("/api"), f"http://localhost:{options.port}"}
     # Relative, so that the interface works by whatever name this machine is reached; other sites' pages may not call it.
     own = {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(sorted(origins))}
+    # In memory, as is the default, a server that died would forget who holds a concurrency limit, and end those runs.
+    own[_LEASES_VARIABLE] = os.environ.get(_LEASES_VARIABLE, "prefect.server.concurrency.lease_storage.filesystem")
     if os.environ.get(DATABASE_VARIABLE):
         own["PREFECT_API_DATABASE_CONNECTION_URL"] = database_url(os.environ[DATABASE_VARIABLE])
     clients = {name: value for name, value in common.items() if name not in _SERVER_SECRETS}
@@ -114,6 +125,7 @@ def child_environments(options: UpOptions) -> tuple[dict[str, str], dict[str, st
         RUNS_VARIABLE: str(options.runs.absolute()),
         ROOTS_VARIABLE: os.environ.get(ROOTS_VARIABLE) or _default_roots(options),
         "PHOTONE_PLAYER_URL": options.player_url,
+        "PREFECT_UI_URL": options.ui_url,
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     return {**common, **own}, clients

@@ -73,6 +73,7 @@ class Making:
     options: MakingOptions
     told: Told
     own_seeds: Mapping[int, int]
+    seed_numbers: Mapping[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def all(self, plan: Sequence[Planned]) -> list[Effect]:
@@ -153,6 +154,7 @@ class Making:
             verdict=attempt.findings,
             attempts=attempt.number,
             own_seed=self.own_seeds.get(planned.number),
+            seed_number=self.seed_numbers.get(planned.number),
             engine=engine,
         )
 

@@ -55,13 +55,15 @@ def plan_effects(
     seed: int,
     prompts: PromptOptions = CAPTION,
     own_seeds: Mapping[int, int] | None = None,
+    seed_numbers: Mapping[int, int] | None = None,
 ) -> list[Planned]:
     """The requests of all kept variants, numbered from 1; each has its own seed by source, play method and
-    number. `own_seeds` take the place of `seed` for single numbers.
+    number. `own_seeds` take the place of `seed` for single numbers, `seed_numbers` that of the number in the seed.
     """
     openness = openness_of(scene)
     plan = []
     for number, (source, variant) in enumerate(kept_variants(scene), 1):
+        drawn_for = (seed_numbers or {}).get(number, number)
         prompt = effect_prompt(scene, source, variant, prompts)
         request = EffectRequest(
             source=source.name,
@@ -72,7 +74,9 @@ def plan_effects(
             negative_prompt=prompt.negative,
             duration_s=DURATION_S,
             openness=openness,
-            seed=derive_seed((own_seeds or {}).get(number, seed), "effect", source.name, variant.play_method, number),
+            seed=derive_seed(
+                (own_seeds or {}).get(number, seed), "effect", source.name, variant.play_method, drawn_for
+            ),
         )
         plan.append(Planned(number, source, variant, prompt, request))
     return plan

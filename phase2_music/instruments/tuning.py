@@ -30,7 +30,7 @@ from phase2_music.timbre.protocol import LendingVoice, Note, Voice
 _LONGEST_RAW_S = 10
 _BLEND_STEPS = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05)
 _STEPS_ENOUGH = 1  # of blend: where so little is lost, the dials stay
-_TURNS_FOR_BLEND = 2
+_TURNS_FOR_BLEND = 3
 _SEAM_STEP_DB = 0.9
 _CALM_STEPS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 _SUPPORT_STEPS = (0.0, 0.1, 0.18, 0.25, 0.31, 0.37, 0.43, 0.49, 0.55, 0.62, 0.7, 0.8, 0.9, 1.0)
@@ -160,20 +160,32 @@ def _seam_step_db(sample: Sample, f0_hz: float) -> float:
 
 
 def _blended(sample: Sample, voice: LendingVoice, step: int) -> tuple[Sample, int, Fault | None]:
-    """The sample with the most of a voice's timbre that leaves it in tune, the step of blend, and what is wrong with more."""
+    """The sample with the most of a voice's timbre that leaves it in tune, the step of blend, and what is wrong with more.
+
+    The more is lent, the less a note is in tune: so the steps are halved, from the one that the neighbour took on.
+    """
     assert sample.loop is not None
     target_hz = key_to_hz(sample.key)
     lent = voice.lend(Note(sample.samples, *sample.loop, target_hz * 2.0 ** (-sample.tune_cents / 1200.0)))
-    fault: Fault | None = None
-    for place, share in enumerate(_BLEND_STEPS[step:] if lent is not None and sample.in_tune else (), step):
-        assert lent is not None
-        blend = round(voice.blend * share, 4)
-        tried = dataclasses.replace(sample, samples=_mixed(sample.samples, lent.samples, blend), blend=blend)
-        tried = _measured(tried, target_hz)
+    best, fault = dataclasses.replace(sample, blend=0.0), None
+    low, high = step, len(_BLEND_STEPS)
+    if lent is None or not sample.in_tune:
+        return best, high, None
+    place = low
+    while low < high:
+        tried = _lent_share(sample, lent, round(voice.blend * _BLEND_STEPS[place], 4))
         if tried.in_tune and _seam_step_db(tried, target_hz) <= _SEAM_STEP_DB:
-            return tried, place, fault
-        fault = fault or _fault(tried, target_hz)
-    return dataclasses.replace(sample, blend=0.0), len(_BLEND_STEPS), fault
+            best, high = tried, place
+        else:
+            fault, low = fault or _fault(tried, target_hz), place + 1
+        place = (low + high) // 2
+    return best, high, fault
+
+
+def _lent_share(sample: Sample, lent: Note, blend: float) -> Sample:
+    """The sample with a share of what a voice lends, measured."""
+    mixed = _mixed(sample.samples, lent.samples, blend)
+    return _measured(dataclasses.replace(sample, samples=mixed, blend=blend), key_to_hz(sample.key))
 
 
 def _mixed(dry: Samples, wet: Samples, blend: float) -> Samples:

@@ -2,6 +2,7 @@
 
 from core.engines import EngineEntry, EngineTable
 from core.errors import UsageError
+from phase2_music.timbre.shipped import preferred_engine
 
 BLENDING = "rave"
 """The engine that has a dial of blend."""
@@ -23,6 +24,7 @@ TIMBRE_ENGINES = EngineTable(
             "the effect as it is; an unpitched effect then stays out of tune",
         ),
     },
+    preferred_engine,
 )
 
 

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Up, launch, small_score
+from served import Up, launch, small_picture, small_score
+
+from flows.runs.songs import SongOptions
+from flows.runs.stages import MakeOptions, make
+from phase2_music.rendering.render import RenderOptions
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +24,17 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     yield made
     if made.process.poll() is None:
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that is small: a tiny picture, small instruments, two previews of 2 s. Copy it to change it."""
+    folder = tmp_path_factory.mktemp("small")
+    picture, score = small_picture(folder / "lake.png"), small_score(folder / "tune.mid")
+    preview = RenderOptions(preview_s=2.0)
+    for name in ("canon", str(score)):
+        make(MakeOptions(picture, folder / "run", song=SongOptions(name, render=preview), compact=True))
+    return folder / "run"
 
 
 @pytest.fixture

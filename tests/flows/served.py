@@ -127,6 +127,29 @@ def launch(workspace: Path, *arguments: object, ports: list[int] | None = None, 
     return made
 
 
+def processes_below(pid: int, doing: str = "") -> list[int]:
+    """All processes below one whose command holds a text."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    family = [pid]
+    for each in family:
+        family += [int(row[0]) for row in rows if int(row[1]) == each]
+    return [int(row[0]) for row in rows if int(row[0]) in family[1:] and doing in row[2]]
+
+
+def gone(pid: int, limit_s: float = 5.0) -> bool:
+    """Whether a process has ended, or does so in time."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def small_picture(path: Path, seed: int = 0) -> Path:
     """A tiny picture that can be analysed."""
     rng = np.random.default_rng(seed)

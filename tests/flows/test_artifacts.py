@@ -34,7 +34,7 @@ def test_a_run_has_one_report_with_everything_a_musician_asks(up: Up, finished: 
         assert part in report, part
     for role in ("keyboard", "bass", "guitar", "drums"):
         assert re.search(rf"^\| {role} \| \w", report, re.MULTILINE), role
-    assert "Vision embedded, effects foley, timbre resonator, seed 0" in report
+    assert "vision embedded, effects foley, timbre resonator, seed 0" in report
 
 
 def test_its_links_open_the_page_the_song_and_the_stems(up: Up, finished: dict[str, Any]) -> None:

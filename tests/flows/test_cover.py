@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from core.manifest import sha256_file
-from flows.runs.cover import _DOT, COVER_FILE, HEIGHT, ROLE_COLOURS, WIDTH, _apart, _fitted, _lines, draw_cover
+from flows.runs import lettering
+from flows.runs.cover import _DOT, COVER_FILE, HEIGHT, ROLE_COLOURS, WIDTH, _apart, draw_cover
 from flows.runs.songs import Made
 from schemas.document import Role
 from schemas.effect import Effect, Effects
@@ -96,11 +98,33 @@ def test_dots_stay_apart_and_within() -> None:
 
 
 def test_text_is_cut_where_it_ends() -> None:
-    from PIL import ImageDraw, ImageFont
-
-    draw = ImageDraw.Draw(Image.new("RGB", (10, 10)))
-    lines = _lines(draw, "word " * 200, 22, 2)
+    lines = lettering.lines("word " * 200, "sans", 22, 1000, 2)
     assert len(lines) == 2
     assert lines[1].endswith("…")
-    assert draw.textlength(_fitted(draw, "x" * 500, 20, 300), ImageFont.load_default(20)) <= 300
-    assert _lines(draw, "", 22, 2) == [""]
+    assert all(900 < lettering.width(line, "sans", 22) <= 1000 for line in lines)
+    assert 250 < lettering.width(lettering.fitted("x" * 500, "serif", 20, 300), "serif", 20) <= 300
+    assert lettering.lines("", "sans", 22, 1000, 2) == [""]
+    assert lettering.lines("x" * 200, "sans", 22, 300, 2)[0].endswith("…")
+
+
+def drawn(text: str) -> bytes:
+    """Text on white, as pixels."""
+    picture = Image.new("L", (400, 60), 255)
+    lettering.write(ImageDraw.Draw(picture), (10, 40), text, 0, "serif", 30)  # type: ignore[arg-type]
+    return picture.tobytes()
+
+
+@pytest.mark.parametrize("word", ["Größe", "façade", "Łódź", "Dvořák", "Şişli", "l’été…"])
+def test_names_keep_their_letters(word: str) -> None:
+    """Each letter has a form of its own, which neither a box nor a bare letter has."""
+    bare = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode()
+    assert drawn(word) != drawn(bare)
+    assert drawn(unicodedata.normalize("NFD", word)) == drawn(word)
+    for letter in word:
+        assert drawn(letter) != drawn("\U0010fffe")
+
+
+def test_letters_that_no_font_has_stay_out() -> None:
+    assert drawn("名前 tower 塔") == drawn("tower")
+    assert drawn("ḅ") != drawn("")
+    assert drawn("名前") == drawn("")

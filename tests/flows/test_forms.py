@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import mido
 import pytest
 from pydantic import ValidationError
 from served import Up, small_picture, small_score
@@ -16,7 +18,6 @@ from flows.deployed.forms import (
     LOOKS,
     MakeChoices,
     MakeForm,
-    Player,
     make_parameters,
     read_make,
     run_name,
@@ -39,12 +40,13 @@ def schema(up: Up, name: str) -> dict[str, Any]:
 def test_every_field_has_a_title_a_text_and_a_valid_default(up: Up, name: str) -> None:
     form = schema(up, name)
     assert not form.get("required")
-    for key, field in form["properties"].items():
+    for key, given in form["properties"].items():
+        field = form.get("definitions", {}).get(given.get("$ref", "").rpartition("/")[2], {}) | given  # a framed group
         assert field["title"] != key, key
         assert len(field["description"]) > 10, key
         assert "default" in field, key
         assert "anyOf" not in field, key  # would show as tabs
-        assert "<" not in field["description"].replace("<picture>-<score>", ""), key  # plain text
+        assert not re.search(r"</|<\w+ |\*\*|`", field["description"]), key  # plain text: nothing of it is rendered
 
 
 def test_choices_come_from_the_tables(up: Up) -> None:
@@ -75,8 +77,10 @@ def test_choices_come_from_the_tables(up: Up) -> None:
         ("picture-to-song", {"options": {"loudness_lufs": 3}}),
         ("picture-to-song", {"options": {"cast": "tuba=1"}}),
         ("picture-to-song", {"options": {"preview": 3}}),
-        ("picture-to-song", {"colour": "red"}),
         ("swap-score", {"score_file": "../x.mid"}),
+        ("render-folder", {"folder": "../pictures"}),
+        ("render-folder", {"workers": 0}),
+        ("train-timbre", {"minutes": -1}),
         ("evaluate", {"what": "the audience"}),
         ("evaluate", {"step": 0}),
     ],
@@ -159,9 +163,11 @@ def test_looks_differ_and_custom_is_what_the_options_say() -> None:
 
 
 def test_players_with_nothing_to_play_are_told(tmp_path: Path) -> None:
-    options = MakeForm().song("canon", "", "natural", [Player.DRUMS])
-    with pytest.raises(ScoreError, match="canon: has nothing for drums: add keyboard"):
-        options.read()
+    midi = mido.MidiFile(small_score(tmp_path / "duo.mid"))
+    midi.tracks = midi.tracks[:2]  # no drums
+    midi.save(tmp_path / "duo.mid")
+    with pytest.raises(ScoreError, match=r"duo\.mid: has nothing for drums: add keyboard, bass"):
+        SongOptions(str(tmp_path / "duo.mid"), players=("drums",)).read()
 
 
 def test_forms_refuse_what_they_do_not_know() -> None:

@@ -82,6 +82,20 @@ def test_a_swap_writes_only_the_new_songs_files(own_run: Path) -> None:
     assert recorded == {f"page/{name}" for name in after}
 
 
+def test_the_page_opens_with_the_song_that_was_asked_for(own_run: Path) -> None:
+    def titles() -> list[str]:
+        data = re.search(r'id="run">(.*)</script>', (own_run / "index.html").read_text())
+        assert data
+        return [song["title"].partition(",")[0] for song in json.loads(data[1])["songs"]]
+
+    swap(own_run, SongOptions("ode-to-joy", render=RenderOptions(preview_s=1.0)))
+    assert titles()[0] == "Ode to Joy"
+    before = files_of(own_run)
+    swap(own_run, SongOptions("greensleeves"))
+    assert titles()[0] == "Greensleeves"
+    assert files_of(own_run) == before
+
+
 def test_lost_and_edited_files_are_made_again(own_run: Path) -> None:
     (bass,) = (own_run / "page").glob("bass-*.js")
     stretch = song_files(own_run, "greensleeves")[1]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import soundfile
-from served import REPOSITORY, Up, small_picture, small_score
+from served import REPOSITORY, Up, gone, processes_below, small_picture, small_score
 
 from core.audio import read_audio
 from core.errors import DiskFullError, EngineError, PictureError
@@ -291,12 +291,7 @@ def test_a_stagehand_ends_with_its_parent() -> None:
         "os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    pid, end = int(done.stdout), time.monotonic() + 5
-    while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < end:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    assert gone(int(done.stdout))
 
 
 def test_prints_of_libraries_do_not_disturb(run: MakeOptions) -> None:
@@ -316,16 +311,6 @@ def tasks_of(up: Up, run_id: str) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in found}
 
 
-def below(pid: int) -> list[int]:
-    """The stagehands below a process."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    family = [pid]
-    for each in family:
-        family += [int(row[0]) for row in rows if int(row[1]) == each]
-    return [int(row[0]) for row in rows if int(row[0]) in family and "flows.runs.stagehand" in row[2]]
-
-
 def test_a_served_run_is_cancelled_goes_on_and_is_then_cached(up: Up) -> None:
     picture = small_picture(up.workspace / "cancelled.png", seed=5)
     score = small_score(up.workspace / "short.mid")
@@ -338,7 +323,7 @@ def test_a_served_run_is_cancelled_goes_on_and_is_then_cached(up: Up) -> None:
     while not list(out.glob("effects/*.wav")):
         assert time.monotonic() < end, up.logs()
         time.sleep(0.02)
-    hands = below(up.state["worker"])
+    hands = processes_below(up.state["worker"], "flows.runs.stagehand")
     assert hands, "nobody is at work"
     began = time.monotonic()
     up.ask(f"flow_runs/{first}/set_state", {"state": {"type": "CANCELLING"}, "force": False})

@@ -57,10 +57,12 @@ def ask(url: str, path: str, body: dict[str, object]) -> list[dict[str, object]]
 def test_a_tracked_run_uses_the_running_server_and_makes_the_same_bytes(
     server: str, picture: Path, tmp_path: Path
 ) -> None:
-    tracked = photone("make", picture, "--track", "--out", tmp_path / "a", "--preview", "2", PREFECT_API_URL=server)
+    tracked = photone(
+        "make", picture, "--track", "--out", tmp_path / "a", "--preview", "2", "--compact", PREFECT_API_URL=server
+    )
     assert tracked.returncode == 0, tracked.stderr
     assert f"tracked at {server.removesuffix('/api')}\n" in tracked.stderr
-    plain = photone("make", picture, "--out", tmp_path / "b", "--preview", "2")
+    plain = photone("make", picture, "--out", tmp_path / "b", "--preview", "2", "--compact")
     assert plain.returncode == 0, plain.stderr
     for name in ("scene.json", "instruments/bass/bass.sf2", "songs/canon-preview/song.wav"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -88,23 +90,6 @@ def test_a_bad_picture_fails_the_flow_with_our_line(server: str, tmp_path: Path)
     assert "bad.jpg" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_the_swap_flow_plays_another_score(server: str, picture: Path, tmp_path: Path) -> None:
-    assert photone("make", picture, "--out", tmp_path / "run", "--preview", "1").returncode == 0
-    code = (
-        "import asyncio; from flows.deployed.tracked import swap_score;"
-        f"print(asyncio.run(swap_score({str(tmp_path / 'run')!r}, 'gymnopedie', playing=dict(preview_s=1.0))))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PREFECT_API_URL": server},
-        check=True,
-    )
-    assert result.stdout.strip().endswith("songs/gymnopedie-preview")
-    assert (tmp_path / "run" / "songs" / "gymnopedie-preview" / "song.wav").is_file()
 
 
 def test_a_named_server_that_does_not_answer_is_an_error(picture: Path, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_the_flow_trains_and_shows_its_progress(flow_run: tuple[Path, dict[str, 
     assert card.role == "bass"
     assert seen["flow"] == [["train bass", "COMPLETED"]]
     tasks = {name: value for name, value in seen["tasks"].items() if name.startswith(("corpus", "train"))}
-    assert tasks == {"corpus bass": [[], "COMPLETED"], "train bass": [["gpu"], "COMPLETED"]}
+    assert tasks == {"corpus bass": [[], "COMPLETED"], "train bass": [[], "COMPLETED"]}
     bars = {key: data for key, kind, data in seen["artifacts"] if kind == "progress"}
     assert bars == {"corpus-bass": 100.0, "train-bass": 100.0}
     report = next(data for _, kind, data in seen["artifacts"] if kind == "markdown")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import REPOSITORY, Up, free_ports, small_picture
+from served import REPOSITORY, Up, free_ports, gone, processes_below, small_picture
 
 from core.errors import UsageError
 from flows.deployed.deployments import DEPLOYMENTS
@@ -25,28 +25,6 @@ from flows.service.up import MOST_TRIES, database_url, take_up
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def gone(pid: int, limit_s: float = 5.0) -> bool:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below one."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(line.split()[0]): int(line.split()[1]) for line in listing.splitlines()}
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
 
 
 def photone(workspace: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +71,7 @@ def test_a_kill_leaves_no_process_and_the_next_start_goes_on_where_it_stopped(
     while not effects.is_file():
         time.sleep(0.05)
     assert first.run(run)["state_type"] == "RUNNING"
-    family = descendants(first.process.pid)
+    family = processes_below(first.process.pid)
     assert len(family) >= 4  # server, worker, player, the run
     assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert all(gone(pid) for pid in family)
@@ -116,20 +94,6 @@ def test_a_kill_leaves_no_process_and_the_next_start_goes_on_where_it_stopped(
     assert second.stop(signal.SIGINT) == 0
     assert time.monotonic() - began < 10
     assert not any(map(listens, ports))
-
-
-def test_a_dead_worker_is_replaced_and_its_run_goes_on(up: Up) -> None:
-    small_picture(up.workspace / "shore.png", seed=2)
-    run = up.start("picture-to-song", picture="shore.png", options={"preview_s": 1, "compact": True})
-    up.wait(run, ("RUNNING",))
-    worker = up.state["worker"]
-    below = descendants(worker)
-    os.kill(worker, signal.SIGKILL)
-    assert all(gone(pid) for pid in below)
-    assert up.wait(run, ("COMPLETED", "FAILED"))["state_type"] == "COMPLETED"  # by way of Crashed
-    assert up.state["worker"] != worker
-    assert "the worker died and is started again" in up.output
-    assert up.run(run)["run_count"] == 2
 
 
 def test_runs_that_are_not_ours_or_kill_their_worker_again_and_again_are_not_taken_up() -> None:
@@ -254,7 +218,7 @@ def test_without_a_password_the_network_is_warned_of(launched: Callable[..., Up]
         assert process.stderr is not None
         line = process.stderr.readline()
         assert "without a password; set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD" in line
-        family = descendants(process.pid)
+        family = processes_below(process.pid)
         process.send_signal(signal.SIGTERM)  # on its way up already
         assert process.wait(15) == 0
     assert all(gone(pid) for pid in family)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from click.testing import CliRunner
 from scipy import ndimage
 from sounds import noise, request, tone
@@ -20,16 +20,23 @@ from core.audio import SAMPLE_RATE, Audio, Samples, write_audio
 from core.errors import AudioError, EngineError, UsageError
 from core.loudness import loudness_lufs
 from flows.cli import app
+from flows.engines import engine_rows
 from flows.evaluation.measures import measure_seam
 from phase2_music.instruments.build import build_instrument
-from phase2_music.timbre import TIMBRE_ENGINES, with_blend
+from phase2_music.instruments.pitch import judge_pitch, key_to_hz
+from phase2_music.instruments.roles import ROLE_SPECS
+from phase2_music.instruments.samples import Sample
+from phase2_music.instruments.tuning import Tuner, _lent_share
+from phase2_music.timbre import TIMBRE_ENGINES, shipped, with_blend
+from phase2_music.timbre.analysis import SoundModel
 from phase2_music.timbre.engines.rave import model as model_module
 from phase2_music.timbre.engines.rave.engine import Rave
 from phase2_music.timbre.engines.rave.model import TimbreModel
 from phase2_music.timbre.engines.rave.network import OnnxNetwork, TorchNetwork
 from phase2_music.timbre.engines.rave.voices import coloured, lent
 from phase2_music.timbre.engines.resonator import Resonator
-from phase2_music.timbre.protocol import VoiceRequest
+from phase2_music.timbre.protocol import Note, VoiceRequest
+from phase2_music.timbre.shipped import preferred_engine
 from schemas.instrument import Instrument
 from schemas.timbre import Gate
 
@@ -127,13 +134,13 @@ def test_silence_stays_silent() -> None:
     assert made_up(lambda x: 0 * x).through(noise(0.5)).peak == 0.0
 
 
-def test_ten_minutes_go_in_pieces_that_do_not_show() -> None:
-    sound = Audio(np.tile(noise(30.0).samples, 20), SAMPLE_RATE)
+def test_long_sounds_go_in_pieces_that_do_not_show() -> None:
+    sound = Audio(np.tile(noise(30.0).samples, 2), SAMPLE_RATE)
     network = MadeUp(lambda x: ndimage.uniform_filter1d(x, 5, axis=1))
     made = TimbreModel(network, known_latency_frames=0).through(sound)
     assert max(network.heard) <= 14 * SAMPLE_RATE
     assert made.frames == sound.frames
-    whole = ndimage.uniform_filter1d(sound.samples[0, : 60 * SAMPLE_RATE], 5)[: 55 * SAMPLE_RATE]
+    whole = ndimage.uniform_filter1d(sound.samples[0], 5)[: 55 * SAMPLE_RATE]
     heard = made.samples[0, : len(whole)]
     gain = float(heard @ whole / (whole @ whole))
     assert np.abs(heard - gain * whole).max() < 2e-3 * np.abs(heard).max()
@@ -240,34 +247,39 @@ def test_a_silent_model_lends_nothing(tmp_path: Path) -> None:
 # --- whole instruments ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("use", ["notes", "effect"])
-@pytest.mark.parametrize(("sound", "role"), [(noise(), "bass"), (tone(330.0), "guitar")], ids=["noise", "tone"])
-def test_instruments_stay_in_tune_with_a_model_that_knows_nothing(
-    rave: Path, tmp_path: Path, use: str, sound: Audio, role: str
-) -> None:
-    engine = Rave(f"{rave / 'model.ts'}?use={use}")
-    built = build_instrument(request(sound, role, compact=True), engine, tmp_path / "out").instrument
+def samples_of(engine: Rave, role: str, sound: Audio, keys: Sequence[int]) -> list[Sample]:
+    """Some samples of an instrument: a whole one takes its time."""
+    spec = ROLE_SPECS[role]  # type: ignore[index]
+    voice = engine.voice(VoiceRequest(sound, role, 1))  # type: ignore[arg-type]
+    pitch = judge_pitch(SoundModel.of(voice.colour).samples[: 2 * SAMPLE_RATE], SAMPLE_RATE)
+    return Tuner(voice, pitch, spec.character, spec.loudness_lufs).samples(keys, str)
+
+
+def test_an_instrument_tells_of_its_model(rave: Path, tmp_path: Path) -> None:
+    engine = Rave(f"{rave / 'model.ts'}?use=effect")
+    built = build_instrument(request(tone(330.0), "guitar", compact=True), engine, tmp_path / "out").instrument
     assert built.verified.within_25_cents >= 0.98 * (built.verified.notes + len(built.verified.left_out))
-    names = {zone.sample for zone in built.zones}
-    assert set(built.blends) == (names if use == "notes" else set())
-    assert all(0.0 <= blend <= 0.6 for blend in built.blends.values())
+    assert built.blends == {}, "the effect was coloured, notes take nothing"
     assert built.timbre.options["models"]["melodic"]["gate"] == "no card"
     assert any("model.ts comes from elsewhere: no gate was run on it" in text for text in built.warnings)
 
 
+@pytest.mark.parametrize(("sound", "role"), [(noise(), "bass"), (tone(330.0), "guitar")], ids=["noise", "tone"])
+def test_samples_stay_in_tune_with_a_model_that_knows_nothing(rave: Path, sound: Audio, role: str) -> None:
+    made = samples_of(Rave(str(rave / "model.ts")), role, sound, (42, 50))
+    assert all(sample.in_tune for sample in made)
+    assert all(0.0 <= (sample.blend or 0.0) <= 0.6 for sample in made)
+
+
 def test_a_model_is_heard_in_the_samples(tmp_path: Path) -> None:
     """A network that lets the lows through: notes lose their highs, the more the higher the blend, and none at 0."""
-    path = filter_onnx(tmp_path / "x.onnx", np.hanning(12) / 6)
+    path = filter_onnx(tmp_path / "x.onnx", np.hanning(40) / 20)
 
     def highs(blend: float) -> float:
-        engine = Rave(f"{path}?rate=44100&blend={blend}")
-        built = build_instrument(
-            request(noise(1.0), "keyboard", compact=True), engine, tmp_path / str(blend)
-        ).instrument
-        assert min(built.blends.values(), default=0.0) >= 0.8 * blend
-        samples, _ = soundfile.read(tmp_path / str(blend) / "samples" / built.zones[0].sample, always_2d=True)
-        power = np.abs(np.fft.rfft(samples.mean(axis=1))) ** 2
-        return float(power[round(3000 * len(samples) / SAMPLE_RATE) :].sum() / power.sum())
+        (sample,) = samples_of(Rave(f"{path}?rate=44100&blend={blend}"), "keyboard", noise(1.0), (46,))
+        assert (sample.blend or 0.0) >= 0.8 * blend
+        power = np.abs(np.fft.rfft(sample.mono)) ** 2
+        return float(power[round(3000 * len(sample.mono) / SAMPLE_RATE) :].sum() / power.sum())
 
     dry, half, wet = highs(0.0), highs(0.5), highs(1.0)
     assert wet < 0.05 * dry
@@ -278,20 +290,23 @@ def test_blend_falls_where_the_model_sings_its_own_tune(tmp_path: Path) -> None:
     """A resonance that rings at 1 kHz whatever it hears: samples take less of it, and say so, and stay in tune."""
     ring = np.sin(2 * np.pi * 1000.0 * np.arange(8000) / SAMPLE_RATE) * np.exp(-np.arange(8000) / 4000)
     engine = Rave(f"{filter_onnx(tmp_path / 'x.onnx', ring)}?rate=44100&blend=1")
-    built = build_instrument(request(noise(1.0), "bass", compact=True), engine, tmp_path / "out").instrument
-    assert built.verified.within_25_cents == built.verified.notes
-    assert min(built.blends.values()) < 1.0
-    assert instrument(tmp_path / "out").blends == built.blends
+    made = samples_of(engine, "bass", noise(1.0), (34, 46))
+    assert all(sample.in_tune for sample in made)
+    assert min(sample.blend for sample in made if sample.blend is not None) < 1.0
+    with_all = _lent_share(made[0], lent(engine.loaded["melodic"], _note_of(made[0])), 1.0)  # type: ignore[arg-type]
+    assert not with_all.in_tune, "or there was no need to take less"
+
+
+def _note_of(sample: Sample) -> Note:
+    assert sample.loop is not None
+    return Note(sample.samples, *sample.loop, key_to_hz(sample.key))
 
 
 @pytest.mark.parametrize("file", ["model.onnx?rate=44100", "model.ts"])
-def test_the_same_request_gives_the_same_bytes(rave: Path, tmp_path: Path, file: str) -> None:
-    for name in ("a", "b"):
-        build_instrument(request(noise(0.5), "bass", compact=True), Rave(f"{rave}/{file}"), tmp_path / name)
-    first, second = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()} for name in ("a", "b")
-    )
-    assert first == second
+def test_the_same_request_gives_the_same_samples(rave: Path, file: str) -> None:
+    first, second = (samples_of(Rave(f"{rave}/{file}"), "bass", noise(0.5), (40,))[0] for _ in range(2))
+    assert np.array_equal(first.samples, second.samples)
+    assert first.blend == second.blend
 
 
 def test_drums_are_the_effect_and_say_so(rave: Path, tmp_path: Path) -> None:
@@ -335,6 +350,60 @@ def test_none_ships_today_and_the_error_says_what_to_do() -> None:
         TIMBRE_ENGINES.load("rave")
     assert TIMBRE_ENGINES.default == "resonator"
     assert "no timbre model comes" in (TIMBRE_ENGINES.problem("rave") or "")
+
+
+def shipped_models(folder: Path, **gates: Gate | None) -> None:
+    """A folder as soundfonts/timbres: a model that is an identity for each role, with its gate."""
+    for role, gate in gates.items():
+        identity_onnx(folder / role / "model.onnx")
+        card_of(folder / role, gate=gate, role=role)  # type: ignore[arg-type]
+
+
+def test_rave_is_the_default_as_soon_as_a_shipped_model_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    assert TIMBRE_ENGINES.default == "resonator"
+    shipped_models(tmp_path, keyboard=MISSED, bass=None)
+    assert TIMBRE_ENGINES.default == "resonator"
+    with pytest.raises(EngineError, match="keyboard: the model missed its gate"):
+        Rave()
+    shipped_models(tmp_path, guitar=PASSED)
+    assert TIMBRE_ENGINES.default == "rave"
+    assert with_blend(None, 0.25) == "rave:?blend=0.25"
+    engine = TIMBRE_ENGINES.load(TIMBRE_ENGINES.default)
+    assert list(engine.models) == ["guitar"], "a model that did not pass is not there"
+    assert engine.voice(VoiceRequest(noise(0.5), "guitar", 1)).blend > 0
+    assert engine.voice(VoiceRequest(noise(0.5), "guitar", 1)).remarks == ()
+    assert (
+        "no timbre model for the bass in the shipped models"
+        in engine.voice(VoiceRequest(noise(0.5), "bass", 1)).remarks[0]
+    )
+    assert engine.voice(VoiceRequest(noise(0.5), "drums", 1)).remarks == (), "there never is one for drums"
+    assert set(Rave("?force=yes").models) == {"keyboard", "bass", "guitar"}
+    (tmp_path / "guitar" / "card.json").write_text("[")
+    assert TIMBRE_ENGINES.default == "resonator"
+
+
+def test_commands_take_the_default_that_the_models_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    shipped_models(tmp_path, bass=PASSED)
+    write_audio(tmp_path / "sound.wav", tone(110.0, 0.6))
+    command = ["instrument", str(tmp_path / "sound.wav"), "--role", "bass", "--compact", "--out", str(tmp_path / "o")]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    made = instrument(tmp_path / "o")
+    assert made.timbre.name == "rave"
+    assert made.timbre.options["models"]["bass"]["gate"] == "passed"
+    assert made.verified.within_25_cents == made.verified.notes
+    assert min(made.blends.values()) > 0
+    (row,) = (row for row in engine_rows() if row["stage"] == "timbre" and row["default"])
+    assert (row["engine"], row["detail"]) == ("rave", "bass: model.onnx, gate passed")
+
+
+def test_models_that_ship_bring_what_they_need() -> None:
+    """onnxruntime is an extra while nothing ships; a default that asks for an extra would greet people with an error."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    needs = [line.partition(">")[0] for line in project["dependencies"]]
+    assert preferred_engine() is None or "onnxruntime" in needs
 
 
 def test_a_gate_decides(rave: Path, tmp_path: Path) -> None:
@@ -451,6 +520,65 @@ def test_any_rate_of_a_script(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"does not tell its sample rate.*\?rate=48000"):
         Rave(str(path))
     assert Rave(f"{path}?rate=32000").loaded["melodic"].network.sample_rate == 32000
+
+
+THEIRS = """
+import torch
+
+class Theirs(torch.nn.Module):
+    # As RAVE exports for live playing: 48 kHz, 2048 frames a column, whole columns only, 3 of them late, a whine, a memory.
+    def __init__(self):
+        super().__init__()
+        self.sr, self.hop, self.latent_size = 48000, 2048, 4
+        self.register_buffer("cache", torch.zeros(1, 1, 3 * 2048))
+        self.register_buffer("forward_params", torch.tensor([1, 1, 1, 1]))
+        self.register_buffer("encode_params", torch.tensor([1, 1, 4, 2048]))
+        self.register_buffer("decode_params", torch.tensor([4, 2048, 1, 1]))
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        columns = x.reshape(1, -1, 2048)
+        return torch.stack([columns.mean(2), columns.std(2), columns.amax(2), columns.amin(2)], 1)
+
+    @torch.jit.export
+    def get_methods(self) -> list[str]:
+        return ["forward", "encode"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.pad(x, (0, -x.shape[-1] % 2048))
+        heard = torch.cat([self.cache, x], -1)
+        self.cache.copy_(heard[..., -self.cache.shape[-1] :])
+        made = heard[..., : x.shape[-1]].clone()
+        made[..., ::2048] += 0.02
+        return made
+"""
+
+
+def test_anybodys_rave_is_heard_as_its_own(tmp_path: Path) -> None:
+    import importlib.util
+
+    import torch
+
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    spec = importlib.util.spec_from_file_location("theirs", tmp_path / "theirs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.jit.script(module.Theirs()).save(str(tmp_path / "theirs.ts"))
+    model = Rave(str(tmp_path / "theirs.ts")).loaded["melodic"]
+    assert (model.network.sample_rate, model.network.hop) == (48000, 2048)
+    assert model.latency_frames == pytest.approx(3 * 2048, abs=2)
+    assert isinstance(model.network, TorchNetwork)
+    assert model.network.encode(np.zeros((1, 4 * 2048), dtype=np.float32)).shape == (4, 4)
+    for frames in (3 * SAMPLE_RATE + 17, 40001):  # no multiple of anything
+        sound = Audio(tone(220.0, 4.0).samples[:, :frames], SAMPLE_RATE)
+        made = model.through(sound)
+        assert made.frames == frames
+        inside = slice(2000, frames - 2000)
+        error = made.samples[0, inside] - sound.samples[0, inside]
+        assert np.sqrt(np.mean(error**2)) < 0.05 * np.sqrt(np.mean(sound.samples**2))
+    assert np.array_equal(model.through(sound).samples, made.samples), "the same again: nothing is remembered"
 
 
 def test_a_script_for_two_channels(tmp_path: Path) -> None:

@@ -108,7 +108,17 @@ def test_our_kaiser_filter_gives_raves_own_filter_bank() -> None:
 
 
 NEWER_STACK = """
+import importlib.machinery
 import sys
+class WithoutDistutils(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == "distutils" else super().find_spec(name, path, target)
+assert "distutils" not in sys.modules
+finders = [f for f in sys.meta_path if "Distutils" not in type(f).__name__]
+sys.meta_path[:] = [WithoutDistutils if f is importlib.machinery.PathFinder else f for f in finders]
+import importlib.util
+assert importlib.util.find_spec("distutils") is None, "Python 3.12 has none"
 import scipy.signal
 import scipy.signal._fir_filter_design as design
 del scipy.signal.kaiser
@@ -126,6 +136,7 @@ import hashlib
 from phase2_music.timbre.train.model import build
 from phase2_music.timbre.train.options import preset
 networks = build(preset("smoke"), 44100)
+assert "setuptools" in sys.modules["distutils"].__file__
 print(hashlib.sha256(networks.pqmf.hk.numpy().tobytes()).hexdigest())
 """
 
@@ -535,7 +546,12 @@ assert model.decode(z).shape == (1, 1, 5120)
 assert torch.equal(model.decode(z)[..., :5000], model(x)) and torch.equal(model(x), model(x))
 assert model.encode(torch.cat([x, 0 * x])).shape[0] == 2
 assert model.sr == 16000 and list(model.encode_params) == [1, 1, 8, 512] and list(model.decode_params) == [8, 512, 1, 1]
-assert model.get_methods() == ["forward", "encode", "decode"]
+assert list(model.forward_params) == [1, 1, 1, 1]
+assert model.get_methods() == ["forward", "encode", "decode"] and model.get_attributes() == ["none"]
+for method in model.get_methods():
+    channels, _, made, _ = getattr(model, method + "_params").tolist()
+    assert len(getattr(model, method + "_input_labels")) == channels
+    assert len(getattr(model, method + "_output_labels")) == made
 np.save(sys.argv[3], model(x).numpy())
 """
 

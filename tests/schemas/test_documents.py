@@ -29,7 +29,7 @@ Json = Any
 Place = tuple[str | int, ...]
 SHA = "0123456789abcdef" * 4
 # Objects whose keys are the engine's or the score's own.
-FREE_FORM = ("options", "recipe", "instruments", "losses", "first_losses", "versions", "figures")
+FREE_FORM = ("options", "recipe", "cast", "songs", "instruments", "losses", "first_losses", "versions", "figures")
 
 
 def variant(**changes: Json) -> Json:
@@ -114,6 +114,7 @@ EFFECT = {
     "verdict": [],
     "attempts": 2,
     "own_seed": 7,
+    "seed_number": 3,
     "engine": ENGINE,
 }
 INSTRUMENT = {
@@ -191,6 +192,15 @@ RUN = {
     "stages": [{"name": "scene", "elapsed_s": 0.5, "cached": True, "key": SHA}],
     "casting": [{"role": "bass", "effect": "effects/01.wav", "number": 1, "score": 0.5, "reason": "low"}],
     "outputs": [{"path": "scene.json", "sha256": SHA, "bytes": 10, "stage": "scene"}],
+    "scene_edit": {"sha256": "e" * 64, "original_sha256": "f" * 64, "picture_sha256": "0" * 64, "engine": ENGINE},
+    "asked": {
+        "vision": "embedded",
+        "effects": "foley",
+        "timbre": "resonator",
+        "cast": {"bass": [3]},
+        "compact": True,
+        "songs": {},
+    },
     "scene_notes": ["kettle: its box is empty"],
     "warnings": [],
 }

@@ -1,6 +1,7 @@
 import { SAMPLE_RATE, softLimit } from "./audio";
 import { media, readRun, type InstrumentDocument, type RunData, type Score } from "./data";
 import { hushEffects, setUpEffects } from "./effects";
+import { setUpNow } from "./now";
 import { setUpPicture } from "./picture";
 import { Band, setUpPlay } from "./play";
 import { decodeSamples, Sampler } from "./sampler";
@@ -23,6 +24,7 @@ const band = new Band(run);
 setUpPicture(run, roleOf);
 setUpEffects(run, roleOf, pauseSong);
 setUpSongs(run, nameOf, hushEffects);
+setUpNow();
 setUpPlay(run, band, nameOf, hushEffects);
 performance.mark("photone-ready");
 

@@ -4,6 +4,8 @@ import { element, type RunData } from "./data";
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const MOST_COVERED = 0.2; // of the picture by names: with more, there are only numbers on it
+
 interface Mark {
   button: HTMLButtonElement;
   x: number;
@@ -25,7 +27,7 @@ export function setUpPicture(run: RunData, roleOf: (effect: number) => string | 
   const rolesOf = (index: number) => [...new Set(run.sources[index].effects.map(roleOf).filter((role) => role !== undefined))];
   const tabs = run.sources.map((source, index) => {
     const tab = element("button", { type: "button", role: "tab", id: `tab-${index}`, "aria-controls": `source-${index}` });
-    tab.append(element("span", { class: `number ${rolesOf(index)[0] ?? "idle"}`, text: String(index + 1) }), ` ${source.name}`);
+    tab.append(element("span", { class: `number ${rolesOf(index)[0] ?? "idle"}`, text: String(index + 1) }), element("span", { text: source.name }));
     return tab;
   });
   const list = element("div", { class: "tabs", role: "tablist", label: "Sources" }, ...tabs);
@@ -41,8 +43,18 @@ export function setUpPicture(run: RunData, roleOf: (effect: number) => string | 
     marks.set(index, { button, x: 0, y: 0, at: [(x0 + x1) / 2, (y0 + y1) / 2] });
   });
 
+  /** Frame where a source lies, and darken the rest; without a place the picture is as it was. */
+  const frame = (area: RunData["sources"][number]["box"]) => {
+    box.hidden = !area;
+    if (!area) return;
+    const [left, top, right, bottom] = area.map((share) => 100 * share);
+    Object.assign(box.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
+  };
+  layer.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && frame(null));
+
   let chosen = -1;
   const choose = (index: number) => {
+    frame(run.sources[index].box);
     if (index === chosen) return;
     chosen = index;
     cards.forEach((card, which) => card.classList.toggle("chosen", which === index));
@@ -53,12 +65,6 @@ export function setUpPicture(run: RunData, roleOf: (effect: number) => string | 
     for (const [which, mark] of marks) {
       mark.button.classList.toggle("chosen", which === index);
       mark.button.setAttribute("aria-pressed", String(which === index));
-    }
-    const area = run.sources[index].box;
-    box.hidden = !area;
-    if (area) {
-      const [left, top, right, bottom] = area.map((share) => 100 * share);
-      Object.assign(box.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
     }
     for (const path of threads.children) path.classList.toggle("chosen", path.getAttribute("data-source") === String(index));
   };
@@ -86,6 +92,8 @@ export function setUpPicture(run: RunData, roleOf: (effect: number) => string | 
   });
 
   const layOut = () => {
+    layer.classList.remove("crowded");
+    layer.classList.toggle("crowded", covered([...marks.values()]) > MOST_COVERED * layer.clientWidth * layer.clientHeight);
     spread([...marks.values()], layer.clientWidth, layer.clientHeight);
     drawThreads();
   };
@@ -114,7 +122,10 @@ export function setUpPicture(run: RunData, roleOf: (effect: number) => string | 
   stage.querySelector("img")!.addEventListener("load", layOut);
   void document.fonts.ready.then(layOut);
   choose(Math.max(0, run.sources.findIndex((source) => source.effects.some((effect) => roleOf(effect)))));
+  frame(null); // until somebody looks at one
 }
+
+const covered = (marks: Mark[]) => marks.reduce((sum, mark) => sum + mark.button.offsetWidth * mark.button.offsetHeight, 0);
 
 /** A line from a mark to a card, which lies beside the picture or below it. */
 function curve(from: DOMRect, card: DOMRect, origin: DOMRect): string {

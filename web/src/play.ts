@@ -50,6 +50,7 @@ class Stand {
   private low = 48;
   private velocity = 96;
   private typing = true;
+  private holding = false;
   private readonly held = new Map<string, number>(); // what holds a key down -> the key
   private readonly board = element("div", { class: "board" });
   private readonly status = element("p", { class: "quiet", role: "status" });
@@ -87,8 +88,8 @@ class Stand {
     this.shift.append(step("−", "an octave down", -12), this.octave, step("+", "an octave up", 12));
     const touch = element("input", { type: "range", min: 1, max: 127, value: this.velocity, label: "Touch: how hard typed keys strike" });
     touch.addEventListener("input", () => (this.velocity = Number(touch.value)));
-    const toggle = (text: string, on: boolean, change: (on: boolean) => void) => {
-      const button = element("button", { type: "button", class: "toggle", "aria-pressed": String(on), text });
+    const toggle = (text: string, title: string, on: boolean, change: (on: boolean) => void) => {
+      const button = element("button", { type: "button", class: "toggle", "aria-pressed": String(on), title, text });
       button.addEventListener("click", () => {
         const now = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(now));
@@ -103,8 +104,8 @@ class Stand {
       { class: "controls" },
       this.shift,
       element("label", { class: "group" }, "Touch ", touch),
-      toggle("Hold", false, (on) => this.sampler?.sustain(on)),
-      toggle("Type to play", true, (on) => (this.typing = on)),
+      toggle("Hold", "Notes ring on, as with a pedal", false, (on) => this.hold(on)),
+      toggle("Type to play", "The computer's keys play notes", true, (on) => (this.typing = on)),
       midi,
     );
   }
@@ -130,6 +131,7 @@ class Stand {
       const sampler = await this.band.sampler(role);
       if (role !== this.role) return undefined;
       this.sampler = sampler;
+      sampler.sustain(this.holding);
       const ms = 1000 * (audio().baseLatency + (audio().outputLatency || 0));
       this.status.textContent = `Ready; this browser answers in about ${Math.max(1, Math.round(ms))} ms.`;
       if (role === "drums" && sampler.doc.names) this.nameDrums(sampler.doc.names);
@@ -302,6 +304,11 @@ class Stand {
 
   private light(key: number, on: boolean): void {
     this.board.querySelector(`[data-key="${key}"]`)?.classList.toggle("down", on);
+  }
+
+  private hold(on: boolean): void {
+    this.holding = on;
+    this.sampler?.sustain(on);
   }
 
   // MIDI ------------------------------------------------------------------------------------------------------------------

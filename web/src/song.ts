@@ -7,9 +7,29 @@ import { Desk, StemPlayer } from "./stems";
 
 const WINDOW_S = 9;
 const DRUM_ROWS = 6;
+const DRUM_ROW = 8; // pixels
 
 let current: SongView | undefined;
 export const pauseSong = (): void => current?.pause();
+export const toggleSong = (): void => void current?.toggle();
+
+/** The song that is shown: what of it is heard. Levels are its parts' meters, 0..1. */
+export interface Playing {
+  title: string;
+  playing: boolean;
+  waiting: boolean;
+  position: number;
+  duration: number;
+  levels: [part: string, level: number][];
+}
+
+const watchers: ((now: Playing) => void)[] = [];
+
+/** Be told on every frame while a song plays, and whenever it begins, stops or is another one. */
+export function watchSong(watcher: (now: Playing) => void): void {
+  watchers.push(watcher);
+  if (current) watcher(current.now);
+}
 
 export function setUpSongs(run: RunData, nameOf: (part: string) => string, onPlay: () => void): void {
   const articles = [...document.querySelectorAll<HTMLElement>(".song")];
@@ -26,6 +46,7 @@ export function setUpSongs(run: RunData, nameOf: (part: string) => string, onPla
     articles.forEach((article, which) => (article.hidden = which !== index));
     tabs.forEach((tab, which) => tab.setAttribute("aria-pressed", String(which === index)));
     current.open();
+    current.announce();
   };
   document.querySelector(".songs")!.classList.toggle("several", articles.length > 1);
   if (articles.length > 1) document.querySelector(".songs")!.prepend(element("div", { class: "choices", role: "group", label: "Songs" }, ...tabs));
@@ -42,7 +63,7 @@ class SongView {
   private readonly wave = element("canvas", { class: "wave", role: "slider", tabindex: 0, "aria-label": "Place in the song", "aria-valuemin": 0 });
   private readonly roll = element("canvas", { class: "roll", role: "img", "aria-label": "The score as a piano roll" });
   private readonly status = element("p", { class: "quiet", role: "status" });
-  private readonly meters: { analyser: AnalyserNode; bar: HTMLElement; level: number }[] = [];
+  private readonly meters: { part: string; analyser: AnalyserNode; bar: HTMLElement; level: number }[] = [];
   private drawWave = () => {};
   private drawRoll = () => {};
   private shown = -1;
@@ -100,7 +121,7 @@ class SongView {
       const part = strip.dataset.part!;
       const analyser = new AnalyserNode(ctx, { fftSize: 1024 });
       this.desk.inputs.get(part)!.connect(analyser);
-      this.meters.push({ analyser, bar: strip.querySelector<HTMLElement>(".meter i")!, level: 0 });
+      this.meters.push({ part, analyser, bar: strip.querySelector<HTMLElement>(".meter i")!, level: 0 });
       this.desk.set(part, {
         mute: strip.querySelector(".mute")!.getAttribute("aria-pressed") === "true",
         solo: strip.querySelector(".solo")!.getAttribute("aria-pressed") === "true",
@@ -175,7 +196,22 @@ class SongView {
     return this.player?.position ?? 0;
   }
 
-  private async toggle(): Promise<void> {
+  get now(): Playing {
+    return {
+      title: this.song.title,
+      playing: this.player?.playing ?? false,
+      waiting: this.player?.waiting ?? false,
+      position: this.position,
+      duration: this.song.duration_s,
+      levels: this.meters.map(({ part, level }) => [part, level]),
+    };
+  }
+
+  announce(): void {
+    for (const watcher of watchers) watcher(this.now);
+  }
+
+  async toggle(): Promise<void> {
     if (!this.score) return;
     const player = this.sound();
     if (player.playing) return player.pause();
@@ -198,6 +234,7 @@ class SongView {
     this.button.classList.toggle("waiting", this.player?.waiting ?? false);
     this.button.setAttribute("aria-label", playing ? "Pause the song" : "Play the song");
     this.follow();
+    if (current === this) this.announce();
   }
 
   private step(): boolean {
@@ -211,6 +248,7 @@ class SongView {
     this.drawWave();
     this.drawRoll();
     const moving = this.meter();
+    if (current === this) this.announce();
     return (this.player?.playing ?? false) || moving;
   }
 
@@ -276,7 +314,7 @@ function drawRoll(paint: CanvasRenderingContext2D, width: number, height: number
   const low = Math.min(...melodic.map((note) => note.key), 60) - 2;
   const high = Math.max(...melodic.map((note) => note.key), 64) + 2;
   const drums = notes.length > melodic.length;
-  const foot = drums ? DRUM_ROWS * 5 + 8 : 0;
+  const foot = drums ? DRUM_ROWS * DRUM_ROW + 10 : 0;
   const row = (height - foot) / (high - low + 1);
   // It glides under a line; or it turns pages, for who wants no motion.
   const from = still() ? Math.floor(now / WINDOW_S) * WINDOW_S : now - WINDOW_S * 0.28;
@@ -291,9 +329,9 @@ function drawRoll(paint: CanvasRenderingContext2D, width: number, height: number
     paint.globalAlpha = sounds ? 1 : 0.42 + 0.25 * (note.velocity / 127);
     paint.fillStyle = colour(note.role);
     if (note.role === "drums") {
-      const y = height - foot + 6 + (DRUM_ROWS - 1 - (note.key % DRUM_ROWS)) * 5;
+      const y = height - foot + 6 + (DRUM_ROWS - 1 - (note.key % DRUM_ROWS)) * DRUM_ROW;
       paint.beginPath();
-      paint.arc(x(note.begin) + 2, y + 2, sounds ? 4 : 2.4, 0, 7);
+      paint.arc(x(note.begin) + 2, y + 2, sounds ? 4.6 : 3, 0, 7);
       paint.fill();
     } else {
       const long = Math.max(3, x(note.end) - x(note.begin) - 1.5);

@@ -24,6 +24,7 @@ _HOP = 512
 _BANDS = 80
 _HEARD_S = (0.1, 1.1)
 _ENVELOPE_S = 0.01
+_ENVELOPE_BLOCKS = 5
 
 Through = Callable[[Audio], Audio]
 
@@ -138,10 +139,18 @@ def _filters() -> Floats:
 
 
 def envelope_correlation(note: Audio, made: Audio) -> float:
-    """Correlation of two sounds' RMS levels over blocks of 10 ms; 0 where one of them does not change."""
-    width = round(_ENVELOPE_S * SAMPLE_RATE)
-    frames = min(note.frames, made.frames) // width * width
-    levels = [np.sqrt(np.mean(one.mono()[:frames].reshape(-1, width) ** 2, axis=1)) for one in (note, made)]
-    if any(level.std() <= 1e-9 for level in levels):
+    """Correlation of two sounds' RMS levels over 50 ms, every 10 ms; 0 where one of them does not change.
+
+    Shorter windows would see the periods of a bass's lowest notes, and with them phases, which nobody hears.
+    """
+    levels = [_levels(one, min(note.frames, made.frames)) for one in (note, made)]
+    if any(len(level) < 2 or level.std() <= 1e-9 for level in levels):
         return 0.0
     return float(np.corrcoef(levels[0], levels[1])[0, 1])
+
+
+def _levels(sound: Audio, frames: int) -> Floats:
+    width = round(_ENVELOPE_S * SAMPLE_RATE)
+    blocks = sound.mono()[: frames // width * width].astype(np.float64).reshape(-1, width)
+    power = np.mean(blocks**2, axis=1)
+    return np.asarray(np.sqrt(np.convolve(power, np.full(_ENVELOPE_BLOCKS, 1 / _ENVELOPE_BLOCKS), "same")))

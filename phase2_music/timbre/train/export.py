@@ -50,7 +50,8 @@ _PACKAGES = ("torch", "torchaudio", "numpy", "scipy", "acids-rave", "cached-conv
 class Model(nn.Module):  # type: ignore[misc]  # torch is not looked at by mypy
     """What is exported: sound (B, 1, T) to latents (B, latents, ceil(T / hop)) and back, without chance.
 
-    `get_methods`, `get_attributes` and the `*_params` (channels and ratios of input and output) are what nn~ asks a script for.
+    `get_methods`, `get_attributes`, the `*_params` (channels and ratios of input and output) and the `*_labels` (of inlets and
+    outlets) are what nn~ asks a script for.
     """
 
     def __init__(self, options: TrainingOptions, weights: dict[str, Tensor], sample_rate: int) -> None:
@@ -62,12 +63,17 @@ class Model(nn.Module):  # type: ignore[misc]  # torch is not looked at by mypy
         self.decoder = without_weight_norm(networks.decoder)
         self.sr, self.hop = sample_rate, options.model.hop
         self.latent_size = options.model.latents
-        for method, ratios in {
-            "forward": [1, 1, 1, 1],
-            "encode": [1, 1, self.latent_size, self.hop],
-            "decode": [self.latent_size, self.hop, 1, 1],
-        }.items():
-            self.register_buffer(f"{method}_params", torch.tensor(ratios))
+        sound, latents = ["(signal) sound"], [f"(signal) latent {number + 1}" for number in range(self.latent_size)]
+        for method, inlets, outlets in (
+            ("forward", sound, sound),
+            ("encode", sound, latents),
+            ("decode", latents, sound),
+        ):
+            ratios = [1 if end is sound else self.hop for end in (inlets, outlets)]
+            table = torch.tensor([len(inlets), ratios[0], len(outlets), ratios[1]])
+            self.register_buffer(f"{method}_params", table)
+            setattr(self, f"{method}_input_labels", list(inlets))
+            setattr(self, f"{method}_output_labels", list(outlets))
         self.eval().requires_grad_(False)
 
     def encode(self, x: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class Rave:
             EngineError: there is no model, a package is missing, a file is damaged, or a model missed its gate.
         """
         self.options = read_options(argument, RaveOptions, "model", "rave")
-        self.models = _allowed(find_models(self.options.model, self.options.rate), self.options.force)
+        self.models = _allowed(self.options)
         # A damaged file is found out before any work is done, not behind the effects.
         self.loaded = {role: TimbreModel.load(found) for role, found in self.models.items()}
         self.info = EngineInfo("rave", "1", self._sha256, self._recorded)
@@ -83,7 +83,7 @@ class Rave:
         """
         served = self._served(request.role)
         if served is None:
-            return self._made(request, None, (self._unserved(request.role),))
+            return self._made(request, None, self._unserved(request.role))
         found, model = self.models[served], self.loaded[served]
         remarks = _remarks(found, request.role)
         if self.options.use == "effect" or request.role == "drums":
@@ -102,18 +102,20 @@ class Rave:
             return role
         return MELODIC if MELODIC in self.models and role != "drums" else None
 
-    def _unserved(self, role: Role) -> str:
+    def _unserved(self, role: Role) -> tuple[str, ...]:
         where = self.options.model or "the shipped models"
         if role == "drums":
-            return f"no timbre model for drums in {where}: the kit is made of the effect as it is"
-        return f"no timbre model for the {role} in {where}: its notes are the resonator's alone"
+            # No drums are trained for photone itself: what is always so is no news.
+            told = f"no timbre model for drums in {where}: the kit is made of the effect as it is"
+            return (told,) if self.options.model else ()
+        return (f"no timbre model for the {role} in {where}: its notes are the resonator's alone",)
 
     @staticmethod
     def readiness(argument: str) -> Readiness:
         """Whether the models are there, have passed their gate, and can be loaded; nothing is loaded."""
         try:
             options = read_options(argument, RaveOptions, "model", "rave")
-            models = _allowed(find_models(options.model, options.rate), options.force)
+            models = _allowed(options)
         except PhotoneError as error:
             return Readiness(str(error))
         parts = [f"{role}: {found.path.name}, gate {found.verdict}" for role, found in models.items()]
@@ -128,11 +130,16 @@ def _missing_package(found: Found) -> str | None:
     return None if find_spec(package) else f'{package} is not installed: pip install "photone[{extra}]"'
 
 
-def _allowed(models: Mapping[Served, Found], force: bool) -> Mapping[Served, Found]:
+def _allowed(options: RaveOptions) -> Mapping[Served, Found]:
+    """The models that may be used: all that were named, or an error; of those that come with photone what passed its gate."""
+    models = find_models(options.model, options.rate)
     problems = [found.problem for found in models.values() if found.problem]
-    if problems and not force:
+    if not problems or options.force:
+        return models
+    passed = {role: found for role, found in models.items() if not found.problem}
+    if options.model or not passed:
         raise EngineError(problems[0])
-    return models
+    return passed
 
 
 def _fact(found: Found) -> dict[str, Any]:

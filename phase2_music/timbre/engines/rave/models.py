@@ -10,12 +10,11 @@ from typing import Literal
 
 from core.errors import DocumentError, EngineError, UsageError
 from core.manifest import sha256_file
+from phase2_music.timbre import shipped
+from phase2_music.timbre.shipped import CARD
 from schemas.document import ROLES, Role
 from schemas.timbre import ModelFile, TimbreCard
 
-SHIPPED = Path(__file__).parents[4] / "soundfonts" / "timbres"
-"""Where models that come with photone lie, one folder for each role."""
-CARD = "card.json"
 Served = Role | Literal["melodic"]
 """Whom a model serves: a role, or every melodic role, where it stands alone."""
 MELODIC: Literal["melodic"] = "melodic"
@@ -79,7 +78,7 @@ def find_models(argument: str, rate: int | None = None) -> Mapping[Served, Found
         EngineError: there is no model in it, or one that is not what its card says.
     """
     if not argument:
-        return _by_role(SHIPPED) or _nothing_shipped()
+        return _by_role(shipped.SHIPPED) or _nothing_shipped()
     path = Path(argument)
     if path.is_file():
         return {MELODIC: _file(path, rate)}
@@ -97,7 +96,7 @@ def find_models(argument: str, rate: int | None = None) -> Mapping[Served, Found
 
 def _nothing_shipped() -> Mapping[Served, Found]:
     raise EngineError(
-        f"no timbre model comes with photone yet (none in {SHIPPED.parent.name}/{SHIPPED.name}): train one with "
+        "no timbre model comes with photone yet (none in soundfonts/timbres): train one with "
         "`photone train keyboard` and name its folder, rave:FOLDER, or anybody's RAVE export, rave:FILE.ts"
     )
 

@@ -1,0 +1,1 @@
+"use strict";(()=>{var e=document.currentScript?.dataset.run,t=document.querySelector(".brand");if(e&&t){let n=(r,c)=>Object.assign(document.createElement("a"),{href:r,textContent:c});t.replaceChildren(n("/","photone")," \xB7 ",n(`/#/run/${e}`,"Open in the studio"))}})();
