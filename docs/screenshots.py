@@ -111,7 +111,7 @@ def shots(api: PrefectApi) -> list[Shot]:
         Shot("form", f"deployments/deployment/{form}/run", "Who looks at the picture", 2500),
         Shot("run", f"runs/flow-run/{run}", "Finished in state", 900),
         Shot("progress", f"runs/flow-run/{run}?tab=Artifacts", "effects", 900),
-        Shot("report", f"artifacts/artifact/{report}", "Sounds of the picture", 2000),
+        Shot("report", f"artifacts/artifact/{report}", "Sounds of the picture", 1600),
     ]
 
 
@@ -121,8 +121,7 @@ def take(page: Page, address: str, shot: Shot) -> None:
     page.get_by_text(shot.text).first.wait_for()
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # charts move into place
-    page.screenshot(path=OUT / f"{shot.name}.png")
-    print(OUT / f"{shot.name}.png", file=sys.stderr)
+    keep_small(Image.open(io.BytesIO(page.screenshot())), shot.name)
 
 
 @dataclass(frozen=True)

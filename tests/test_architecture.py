@@ -226,3 +226,19 @@ def test_a_wheel_holds_every_data_file() -> None:
                 missing.append(str(path.relative_to(ROOT)))
     assert missing == []
     assert suffixes >= {".json", ".toml", ".mid"}
+
+
+def test_git_leaves_no_source_out() -> None:
+    """A pattern such as `runs/` would take flows/runs along, and neither a clone nor ruff would see it."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    paths = [str(path.relative_to(ROOT)) for package in MAY_IMPORT for path in source_files(package)]
+    asked = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=ROOT,
+        input="\n".join(paths),
+        capture_output=True,
+        text=True,
+    )
+    assert asked.stdout == ""
+    assert asked.returncode == 1, asked.stderr  # 1: none is ignored

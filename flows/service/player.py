@@ -18,7 +18,7 @@ from urllib.parse import quote
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from core.manifest import sha256_bytes
@@ -26,7 +26,7 @@ from flows.service.api import PrefectApi
 from flows.service.app.answers import RunSummary
 from flows.service.app.api import PREFIX, api_app
 from flows.service.app.catalogue import Catalogue
-from flows.service.app.folders import MEDIA_TYPES, PAGE_FILE, find_file, find_runs
+from flows.service.app.folders import MEDIA_TYPES, PAGE_FILE, find_file, find_runs, run_id
 from flows.service.app.guard import OwnRequestsOnly
 from flows.service.app.jobs import Jobs
 from flows.service.hosts import Application, OwnNamesOnly, Receive, Scope, Send, WithHeaders
@@ -49,7 +49,8 @@ HEADERS = {
 }
 
 _GALLERY, _RUNS_MARK = "served.html", "<!-- runs -->"
-_STATIC = {"app.js": "served.js", "app.css": "served.css"}
+_WAY_BACK = "back.js"
+_STATIC = {"app.js": "served.js", "app.css": "served.css", _WAY_BACK: _WAY_BACK}
 """What /app/ holds, and the built files of flows/page that it is."""
 
 
@@ -67,6 +68,8 @@ def player_app(runs: Path, host: str, auth: str = "", prefect: PrefectApi | None
         found = find_file(runs, path)
         if found is None:
             raise HTTPException(404)
+        if found.name == PAGE_FILE:
+            return HTMLResponse(_with_way_back(found, runs))
         return FileResponse(found, media_type=MEDIA_TYPES[found.suffix.lower()])
 
     def gallery(request: Request) -> Response:
@@ -82,7 +85,23 @@ def player_app(runs: Path, host: str, auth: str = "", prefect: PrefectApi | None
         Route("/runs/{path:path}", serve, methods=["GET"]),
         Mount(PREFIX, OwnRequestsOnly(api)),
     ]
-    return WithHeaders(OwnNamesOnly(_Guarded(Starlette(routes=routes), auth), host), HEADERS)
+    site = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    return WithHeaders(OwnNamesOnly(_Guarded(site, auth), host), HEADERS)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """What no route takes: JSON below the API (an address with a line break in it does not get there), else plain text."""
+    assert isinstance(error, HTTPException)
+    if request.scope["path"].startswith(f"{PREFIX}/"):
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
+
+
+def _with_way_back(page: Path, runs: Path) -> bytes:
+    """A run's page with the script that links it to the gallery; the file on disk knows of no server."""
+    name = page.parent.relative_to(runs.resolve()).as_posix()
+    script = f'<script defer src="/app/{_WAY_BACK}" data-run="{run_id(name)}"></script>\n</head>'
+    return page.read_bytes().replace(b"</head>", script.encode(), 1)
 
 
 def _static(request: Request) -> Response:

@@ -255,6 +255,8 @@ class Family:
     def _restart_server(self) -> None:
         self.server.start()
         self._wait(self.server, lambda: healthy(self.api.url))
+        # Prefect's worker does not notice cancels any more once its web socket is lost (3.8.8): its runs go on in a new one.
+        self._restart_worker()
 
     def _restart_worker(self) -> None:
         self.worker.stop(signal.SIGKILL, 3.0)  # its runs

@@ -461,7 +461,8 @@ def test_only_our_own_pages_may_change_something(web: TestClient, prefect: Notin
         post(x_photone="1", sec_fetch_site="cross-site"),
         post(x_photone="1", sec_fetch_site="same-site"),
     ):
-        detail_of(refused, 403)
+        assert refused.status_code == 403
+    assert "X-Photone" in detail_of(post(), 403)
     assert not prefect.runs
     assert post(x_photone="1", origin="http://127.0.0.1:4280", sec_fetch_site="same-origin").status_code == 202
     for method, path in (("PUT", f"{LAKE}/scene"), ("DELETE", f"{LAKE}/scene"), ("POST", f"{LAKE}/effects/1")):
@@ -487,6 +488,11 @@ def test_the_guards_of_the_player_cover_the_api(runs: Path) -> None:
 )
 def test_tricks_with_paths_find_nothing(web: TestClient, path: str) -> None:
     assert web.get(path).status_code in (404, 422)
+
+
+def test_an_address_that_leads_nowhere_is_answered_as_all_of_the_api(web: TestClient) -> None:
+    for path in (f"{V1}/nothing", f"{V1}/runs/a%0Ab", f"{V1}/runs/a%0Ab/effects/1"):
+        detail_of(web.get(path), 404)
 
 
 # Jobs

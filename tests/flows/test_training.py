@@ -34,7 +34,7 @@ def command(*arguments: object) -> list[str]:
 def photone(*arguments: object, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment, capture_output=True, text=True, timeout=250, check=False
+        command(*arguments), cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
 
 
@@ -56,7 +56,7 @@ def test_the_smoke_preset_goes_the_whole_way_through_an_interruption(tmp_path: P
     assert stopped.stderr is not None
     assert any((found := LINE.match(line)) and int(found[1]) >= 20 for line in stopped.stderr), "it told no steps"
     stopped.send_signal(signal.SIGTERM)
-    _, said = stopped.communicate(timeout=60)
+    _, said = stopped.communicate(timeout=200)
     assert stopped.returncode == 1
     assert said.splitlines()[-1] == "photone: interrupted: the same command goes on where it stopped"
 
@@ -216,7 +216,7 @@ def flow_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -224,6 +224,7 @@ def flow_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 
 @needs_soundfont
+@pytest.mark.timeout(600)  # a server of its own begins, on machines that do more than this
 def test_the_flow_trains_and_shows_its_progress(flow_run: tuple[Path, dict[str, Any]]) -> None:
     folder, seen = flow_run
     model = folder / seen["folder"]

@@ -221,7 +221,7 @@ function songRow(dock: Dock, shown: Shown): HTMLElement {
     play.setAttribute("aria-label", `${sounds ? "Pause" : "Play"} ${song.title}, ${shown.of}`);
     row.classList.toggle("sounds", sounds);
     compare.textContent = letter ?? "Compare";
-    compare.className = `compare${letter ? ` slot-${letter.toLowerCase()}` : ""}`;
+    compare.dataset.slot = letter ?? "";
     compare.setAttribute("aria-pressed", String(letter !== undefined));
     compare.setAttribute("aria-label", `${letter ? `${letter} of the comparison` : "Compare"}: ${song.title}, ${shown.of}`);
   };
