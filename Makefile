@@ -16,8 +16,9 @@ up: .venv/core ## Start Prefect, the player and a worker; make up UP="--watch pi
 
 setup: .venv/dev ## Install everything for development into .venv.
 
-test: .venv/dev | stage ## Run all tests.
-	$(BIN)/python -m pytest
+# A file's tests stay together: they share what was built for them.
+test: .venv/dev | stage ## Run all tests, on all cores.
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/dev ## Check style and types.
 	$(BIN)/ruff check .

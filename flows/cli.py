@@ -296,7 +296,9 @@ def _print_song(folder: Path, song: Song, elapsed_s: float, as_json: bool) -> No
 
 @app.command()
 @click.argument("folder", type=PATH, default=Path("runs"))
-@click.option("--search", default="", metavar="WORDS", help="Only runs in whose names, sources and songs all are found.")
+@click.option(
+    "--search", default="", metavar="WORDS", help="Only runs in whose names, sources and songs all are found."
+)
 @click.option("--sort", type=click.Choice(["newest", "oldest", "name"]), default="newest", show_default=True)
 @json_option
 @_example("photone runs --search 'glass canon'")
@@ -327,7 +329,9 @@ def runs(folder: Path, search: str, sort: Any, as_json: bool) -> None:
 @click.option("--add", metavar="METHOD", help="A new variant: how it is played.")
 @click.option("--method", help="How the variant is played.")
 @click.option("--timbre", metavar="WORD,...", help="How the variant sounds.")
-@click.option("--role", type=click.Choice(["keyboard", "bass", "guitar", "drums", "none"]), help="What it is meant for.")
+@click.option(
+    "--role", type=click.Choice(["keyboard", "bass", "guitar", "drums", "none"]), help="What it is meant for."
+)
 @click.option("--confidence", type=click.FloatRange(0, 1), help="How sure it is; effects are made from 0.7 on.")
 @click.option("--delete", is_flag=True, help="Take the variant, or the whole source, out of the scene.")
 @click.option("--again", metavar="N,...", default="", help="Make these effects again with another --seed.")
@@ -683,7 +687,8 @@ def train_model(
 def train_corpus(role: Any, out: Path | None, velocities: str, programs: str, as_json: bool, **rest: Any) -> None:
     """Make the notes that a timbre model of ROLE learns from; goes on where it was stopped."""
     from flows import timbres
-    from phase2_music.timbre.corpus import CorpusOptions, make_corpus
+    from phase2_music.timbre.corpus import make_corpus
+    from phase2_music.timbre.corpus_source import CorpusOptions
 
     folder = out or timbres.CORPORA / role
     options = CorpusOptions(role, folder, velocities=_numbers(velocities), programs=_numbers(programs), **rest)

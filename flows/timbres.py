@@ -20,8 +20,9 @@ from typing import Any
 
 from core.errors import EngineError, PhotoneError, UsageError
 from core.manifest import prepare_folder, sha256_file, to_json, write_text
-from phase2_music.timbre.corpus import MANIFEST, CorpusOptions, make_corpus
+from phase2_music.timbre.corpus import MANIFEST, make_corpus
 from phase2_music.timbre.corpus_gm import FAMILIES, HELD_OUT_PROGRAM
+from phase2_music.timbre.corpus_source import CorpusOptions
 from phase2_music.timbre.train.options import TrainingOptions, preset
 from schemas.document import MELODIC_ROLES, Role
 from schemas.timbre import TimbreCard

@@ -7,20 +7,21 @@ A corpus is a folder of mono FLAC files (16 bits) and a manifest, corpus.json (`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from core.audio import SAMPLE_RATE, Audio, write_audio
+from core.audio import Audio, write_audio
 from core.errors import OutputError, UsageError
 from core.loudness import from_db, loudness_lufs, true_peak_dbtp
 from core.manifest import prepare_folder, sha256_file, sha256_json, sweep
-from schemas.document import MELODIC_ROLES, Role
-from schemas.timbre import Corpus, CorpusNote, CorpusProgram, Source, Split
+from phase2_music.timbre.corpus_gm import GeneralMidi
+from phase2_music.timbre.corpus_nsynth import NSynth
+from phase2_music.timbre.corpus_source import CorpusOptions, NoteSource, Origin, Take
+from schemas.timbre import Corpus, CorpusNote
 
 MANIFEST = "corpus.json"
 LOUDNESS_LUFS = -20.0
@@ -33,89 +34,13 @@ _FLOOR_DB = -66.0  # what lies below the loudest stretch of a note by so much at
 _SHORTEST_S = 1.0
 
 
-@dataclass(frozen=True)
-class CorpusOptions:
-    """What is asked for.
-
-    `soundfont` (for `gm`) or `nsynth` (a folder with nsynth-train, nsynth-valid and nsynth-test, or one of them) is where the
-    notes come from. Of General MIDI, every `key_step`-th key of the role's range is played at each of the `velocities` by
-    each of the `programs` (the whole family where empty) and heard for `duration_s`; of NSynth, `limit` notes of each split
-    are taken at most (0: all), chosen by `seed`. Sounds are brought to `sample_rate` in Hz.
-    """
-
-    role: Role
-    out: Path
-    source: Source = "gm"
-    soundfont: Path | None = None
-    nsynth: Path | None = None
-    sample_rate: int = SAMPLE_RATE
-    key_step: int = 1
-    velocities: tuple[int, ...] = (40, 80, 120)
-    programs: tuple[int, ...] = ()
-    duration_s: float = 4.0
-    limit: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.role not in MELODIC_ROLES:
-            raise UsageError(f"no corpus for the role {self.role!r}: choose from {', '.join(MELODIC_ROLES)}")
-        if not 8000 <= self.sample_rate <= 192000:
-            raise UsageError(f"sample rate {self.sample_rate}: choose one from 8000 to 192000 Hz")
-        if not self.velocities or any(not 1 <= velocity <= 127 for velocity in self.velocities):
-            raise UsageError(f"velocities {self.velocities}: choose some from 1 to 127")
-        if self.key_step < 1 or not 0.5 <= self.duration_s <= 30:
-            raise UsageError("key step and duration: choose a step of at least 1 key and 0.5 to 30 s")
-
-
-@dataclass(frozen=True)
-class Take:
-    """One note that a source has to offer, and the name of its file without ending."""
-
-    name: str
-    key: int
-    velocity: int
-    program: int
-    split: Split
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where the notes come from: a name, a hash, a licence, and what is held out."""
-
-    name: str
-    sha256: str
-    licence: str
-    programs: tuple[CorpusProgram, ...]
-    held_out_keys: tuple[int, ...] = ()
-    valid_keys: tuple[int, ...] = ()
-
-
-class NoteSource(Protocol):
-    """A source of notes. `sounds` gives those of one program's takes in their order, mono, at any rate and level."""
-
-    @property
-    def origin(self) -> Origin: ...
-
-    @property
-    def takes(self) -> Sequence[Take]: ...
-
-    def sounds(self, takes: Sequence[Take]) -> Iterator[Audio]: ...
-
-
 def open_source(options: CorpusOptions) -> NoteSource:
     """The source that the options name.
 
     Raises:
         EngineError: the soundfont or the NSynth folder is missing.
     """
-    # Here, because both import this module.
-    if options.source == "gm":
-        from phase2_music.timbre.corpus_gm import GeneralMidi
-
-        return GeneralMidi(options)
-    from phase2_music.timbre.corpus_nsynth import NSynth
-
-    return NSynth(options)
+    return GeneralMidi(options) if options.source == "gm" else NSynth(options)
 
 
 def make_corpus(options: CorpusOptions, report: Callable[[int, int], None] = lambda done, of: None) -> Corpus:

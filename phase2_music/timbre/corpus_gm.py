@@ -10,7 +10,7 @@ from core.errors import EngineError, InstrumentError, UsageError
 from core.manifest import sha256_file
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.rendering.synth import Struck, play_program
-from phase2_music.timbre.corpus import CorpusOptions, Origin, Take
+from phase2_music.timbre.corpus_source import CorpusOptions, Origin, Take
 from schemas.document import Role
 from schemas.timbre import CorpusProgram, Split
 

@@ -15,7 +15,7 @@ from core.audio import Audio, read_audio
 from core.errors import EngineError, UsageError
 from core.manifest import sha256_bytes, sha256_file
 from core.seeds import generator
-from phase2_music.timbre.corpus import CorpusOptions, Origin, Take
+from phase2_music.timbre.corpus_source import CorpusOptions, Origin, Take
 from schemas.document import read_json
 from schemas.timbre import SPLITS, CorpusProgram, Split
 

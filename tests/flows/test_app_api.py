@@ -533,6 +533,12 @@ def test_jobs_that_work_elsewhere_lead_nowhere(web: TestClient, prefect: NotingP
         assert (job["run"], job["run_url"], job["song"]) == (None, None, None)
 
 
+def test_a_job_that_has_not_begun_is_cancelled_at_once(web: TestClient, prefect: NotingPrefect) -> None:
+    for waiting in ("SCHEDULED", "PENDING"):
+        made = prefect.add("of-swap-score", {"run": "latest"}, state_type=waiting)
+        assert web.delete(f"{V1}/jobs/{made['id']}", headers=OURS).json()["state"] == "cancelled"
+
+
 def test_a_job_is_cancelled_once(web: TestClient, prefect: NotingPrefect) -> None:
     made = prefect.add("of-swap-score", {"run": "latest"}, state_type="RUNNING")
     assert web.delete(f"{V1}/jobs/{made['id']}", headers=OURS).json()["state"] == "cancelling"

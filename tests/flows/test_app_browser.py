@@ -304,8 +304,7 @@ def test_a_job_is_stopped(visit: Visit, made: Path) -> None:
     page = visit.open(f"/#/run/{run_of(made)}")
     page.get_by_label("In the Hall of the Mountain King").check()
     page.click("text=Play this score")
-    page.wait_for_selector(".job[data-state=running]", timeout=60_000)
-    page.click(".job .stop")
+    page.click(".job .stop")  # at once: the job has no process yet
     assert visit.job_ended() == "cancelled"
     assert "Stopped" in page.inner_text(".job")
     assert sorted(path.name for path in (made / "songs").iterdir()) == before

@@ -16,8 +16,9 @@ import pytest
 from core.errors import EngineError, UsageError
 from flows import timbres
 from flows.timbres import TimbreRequest, progress_text, train_families, train_family
-from phase2_music.timbre.corpus import CorpusOptions, make_corpus
+from phase2_music.timbre.corpus import make_corpus
 from phase2_music.timbre.corpus_gm import FLUIDR3
+from phase2_music.timbre.corpus_source import CorpusOptions
 from schemas.timbre import TimbreCard
 
 pytest.importorskip("torch", reason="needs the extra train")

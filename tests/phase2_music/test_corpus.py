@@ -16,16 +16,9 @@ from core.loudness import loudness_lufs, true_peak_dbtp
 from core.manifest import sha256_file
 from phase2_music.instruments.sf2 import Sf2Preset, Sf2Sample, Sf2Zone, sf2_bytes
 from phase2_music.timbre import corpus_gm
-from phase2_music.timbre.corpus import (
-    MANIFEST,
-    CorpusOptions,
-    Take,
-    damaged_notes,
-    make_corpus,
-    read_corpus,
-    without_silent_end,
-)
+from phase2_music.timbre.corpus import MANIFEST, damaged_notes, make_corpus, read_corpus, without_silent_end
 from phase2_music.timbre.corpus_gm import FAMILIES, FLUIDR3, HELD_OUT_PROGRAM, GeneralMidi
+from phase2_music.timbre.corpus_source import CorpusOptions, Take
 from schemas.document import Role
 from schemas.timbre import Corpus
 

@@ -20,7 +20,8 @@ import pytest
 from core.audio import Audio, write_audio
 from core.errors import EngineError, UsageError
 from core.manifest import sha256_file
-from phase2_music.timbre.corpus import CorpusOptions, make_corpus
+from phase2_music.timbre.corpus import make_corpus
+from phase2_music.timbre.corpus_source import CorpusOptions
 from phase2_music.timbre.train.options import PRESETS, ModelOptions, TrainingOptions, preset
 from schemas.timbre import Corpus, TimbreCard
 

@@ -102,10 +102,14 @@ class Jobs:
     def cancel(self, job: JobAnswer) -> JobAnswer:
         """Cancel a job; gives what has become of it so far.
 
+        Prefect's worker drops a wish to cancel a run that has no process yet, and the run would be Cancelling for ever: one
+        that waits is Cancelled at once, and its process ends as it begins.
+
         Raises:
             EngineError: Prefect does not answer.
         """
-        state = {"state": {"type": "CANCELLING", "name": "Cancelling", "message": "cancelled in the gallery"}}
+        name = "Cancelled" if job.state == "waiting" else "Cancelling"
+        state = {"state": {"type": name.upper(), "name": name, "message": "cancelled in the gallery"}}
         self._api.ask(f"flow_runs/{job.id}/set_state", {**state, "force": False})
         return self.get(job.id) or job
 
