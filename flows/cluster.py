@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import EngineError
-from flows.batch import BatchResult, Work
+from flows.runs.outcome import BatchResult, Work
 from flows.runs.stages import MakeOptions
-from flows.runs.staging import make_values
+from flows.runs.staging import make_request, make_values
 
 _PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 _ADDRESSES = {"dask": "DASK_ADDRESS", "ray": "RAY_ADDRESS"}
@@ -45,7 +45,7 @@ def _run(name: str, work: Work) -> list[BatchResult]:
 
         @flow(name=f"batch-{name}", task_runner=_task_runner(name, work.workers))
         def batch() -> list[BatchResult]:
-            futures = [one.submit(run.picture.name, work.values(run)) for run in work.runs]
+            futures = [one.submit(run.picture.name, make_request(run, work.address)) for run in work.runs]
             return [_outcome(run, future) for run, future in zip(work.runs, futures, strict=True)]
 
         try:

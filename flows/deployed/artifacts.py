@@ -21,8 +21,8 @@ from uuid import UUID
 from PIL import Image
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
 
-from flows.deployed.roots import runs_folder
 from flows.runs.ledger import RUN_FILE
+from flows.runs.roots import runs_folder
 from schemas.document import ROLES
 from schemas.effect import Effect, Effects
 from schemas.instrument import Instrument

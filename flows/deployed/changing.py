@@ -21,7 +21,6 @@ from flows.deployed.forms import (
     read_scene_file,
 )
 from flows.deployed.parent import die_with_worker
-from flows.deployed.roots import check_engine
 from flows.deployed.tasks import (
     PROGRESS,
     again_task,
@@ -35,6 +34,7 @@ from flows.deployed.tasks import (
 )
 from flows.runs.locks import awaited_run_lock
 from flows.runs.remaking import asked_options
+from flows.runs.roots import check_engine
 from schemas.scene import read_scene
 
 die_with_worker()

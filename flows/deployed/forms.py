@@ -18,7 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from core.engines import EngineTable
 from core.errors import PhotoneError, UsageError
 from flows.demo import demo_picture
-from flows.deployed.roots import (
+from flows.runs.ledger import RUN_FILE
+from flows.runs.roots import (
     PICTURE_LIMIT_BYTES,
     SCENE_LIMIT_BYTES,
     SCORE_LIMIT_BYTES,
@@ -27,7 +28,6 @@ from flows.deployed.roots import (
     inside,
     runs_folder,
 )
-from flows.runs.ledger import RUN_FILE
 from flows.runs.songs import SongOptions, score_name
 from flows.runs.stages import MakeOptions
 from flows.wishes import parse_cast, parse_map

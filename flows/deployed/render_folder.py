@@ -22,7 +22,7 @@ from prefect.states import Completed, Failed
 from pydantic_core import to_jsonable_python
 
 from core.errors import EngineError, UsageError
-from flows.batch import BatchResult, list_pictures, run_folders, summary_of
+from flows.batch import list_pictures, run_folders, summary_of
 from flows.deployed.artifacts import batch_report
 from flows.deployed.forms import (
     ALL_PLAYERS,
@@ -41,9 +41,10 @@ from flows.deployed.forms import (
     shown,
 )
 from flows.deployed.parent import die_with_worker
-from flows.deployed.roots import inside, runs_folder
 from flows.deployed.tasks import check_task_options, option_values
 from flows.deployed.tracked import picture_to_song
+from flows.runs.outcome import BatchResult
+from flows.runs.roots import inside, runs_folder
 from flows.runs.songs import song_folder_name
 from flows.runs.stagehand import STAGEHANDS
 from flows.runs.stages import MakeOptions

@@ -38,7 +38,6 @@ from flows.deployed.forms import (
     run_name,
 )
 from flows.deployed.parent import die_with_worker
-from flows.deployed.roots import unconfined
 from flows.deployed.tasks import (
     PROGRESS,
     casting_task,
@@ -55,6 +54,7 @@ from flows.deployed.tasks import (
 from flows.runs import songs
 from flows.runs.ledger import RUN_FILE
 from flows.runs.locks import awaited_run_lock
+from flows.runs.roots import unconfined
 from flows.runs.songs import Made
 from flows.runs.stages import MakeOptions
 from phase1_sound.effects import EFFECTS_ENGINES

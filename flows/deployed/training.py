@@ -19,8 +19,8 @@ from prefect.runtime import flow_run
 from flows.deployed.artifacts import Progress, escape
 from flows.deployed.forms import choice, shown
 from flows.deployed.parent import die_with_worker
-from flows.deployed.roots import runs_folder
 from flows.deployed.tasks import gpu_slot
+from flows.runs.roots import runs_folder
 from flows.runs.stagehand import STAGEHANDS, Told
 from flows.timbres import TimbreRequest, progress_text
 from phase2_music.timbre.train.options import PRESETS

@@ -25,10 +25,6 @@ from core.errors import EngineError, PhotoneError
 Told = Callable[[str], None]
 
 
-class StageCrashError(Exception):
-    """A programming mistake in a stage, with the child's traceback."""
-
-
 class Stagehand:
     """One child process that does stages, one at a time."""
 
@@ -88,7 +84,7 @@ class Stagehand:
 
 def _result(answer: dict[str, Any]) -> Any:
     if "crash" in answer:
-        raise StageCrashError(answer["crash"])
+        raise errors.StageCrashError(answer["crash"])
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"], retryable=answer["retryable"])
     return answer["done"]

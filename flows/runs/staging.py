@@ -104,9 +104,14 @@ def _check(values: dict[str, Any], told: Told) -> None:
     stages.check_options(parse_options(values))
 
 
+def make_request(options: MakeOptions, address: str) -> dict[str, Any]:
+    """What `make_values` is asked with."""
+    return option_values(options) | {"address": address}
+
+
 def make_values(values: dict[str, Any], told: Told = lambda text: None) -> dict[str, Any]:
     """The whole way from picture to song, for a batch: the outcome, whatever goes wrong."""
-    from flows.batch import make_one
+    from flows.runs.outcome import make_one
 
     given = dict(values)
     address = given.pop("address")

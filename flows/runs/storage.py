@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from core.errors import DocumentError, EngineError, OutputError, UsageError
 from core.manifest import sha256_file, write_bytes
-from flows.deployed.roots import runs_folder
 from flows.runs.ledger import RUN_FILE, files_under
+from flows.runs.roots import runs_folder
 from flows.runs.songs import Made, Report, ShowScore, cache_folder
 from flows.runs.stages import MakeOptions, make
 from schemas.run import Run

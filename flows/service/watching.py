@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.errors import PhotoneError
 from core.manifest import sha256_bytes, sha256_file, to_json, write_text
-from flows.deployed.roots import PICTURE_LIMIT_BYTES, check_size
+from flows.runs.roots import PICTURE_LIMIT_BYTES, check_size
 
 LOOK_S = 1.0
 

@@ -17,7 +17,8 @@ import pytest
 from served import REPOSITORY, Up, small_picture, small_score
 
 from core.errors import DiskFullError, EngineError, OutputError, PictureError, ScoreError, UsageError
-from flows.batch import BatchResult, RunnerName, list_pictures, make_batch, run_folders, summary_of
+from flows.batch import RunnerName, list_pictures, make_batch, run_folders, summary_of
+from flows.runs.outcome import BatchResult
 from flows.runs.songs import SongOptions
 from flows.runs.stagehand import Stagehand
 from flows.runs.stages import MakeOptions
@@ -43,7 +44,7 @@ class Maker:
 @pytest.fixture
 def maker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Maker]:
     made = Maker([], {})
-    monkeypatch.setattr("flows.batch.make_stored", made)
+    monkeypatch.setattr("flows.runs.outcome.make_stored", made)
     return made
 
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from flows.deployed.deployments import DEPLOYMENTS, TAG
-from flows.deployed.roots import ROOTS_VARIABLE, RUNS_VARIABLE
+from flows.runs.roots import ROOTS_VARIABLE, RUNS_VARIABLE
 from flows.runs.storage import ARTIFACTS_VARIABLE
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UsageError
-from flows.deployed.roots import check_engine, check_size, inside, roots, unconfined
+from flows.runs.roots import check_engine, check_size, inside, roots, unconfined
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ import soundfile
 from served import REPOSITORY, Up, gone, processes_below, small_picture, small_score
 
 from core.audio import read_audio
-from core.errors import DiskFullError, EngineError, PictureError
+from core.errors import DiskFullError, EngineError, PictureError, StageCrashError
 from core.manifest import TEMPORARY_PREFIX
 from flows.runs import songs, stages
 from flows.runs.ledger import Examination, Ledger, UndoneError
 from flows.runs.songs import SongOptions
-from flows.runs.stagehand import STAGEHANDS, StageCrashError, Stagehand
+from flows.runs.stagehand import STAGEHANDS, Stagehand
 from flows.runs.stages import MakeOptions, finished, make
 from flows.runs.staging import option_values
 

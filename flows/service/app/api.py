@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from core.errors import DiskFullError, EngineError, OutputError, PhotoneError
-from flows.deployed.roots import PICTURE_LIMIT_BYTES, SCENE_LIMIT_BYTES, SCORE_LIMIT_BYTES
 from flows.runs.ledger import photone_version
+from flows.runs.roots import PICTURE_LIMIT_BYTES, SCENE_LIMIT_BYTES, SCORE_LIMIT_BYTES
 from flows.service.app.answers import (
     About,
     AgainRequest,

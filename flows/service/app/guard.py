@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 
-from flows.deployed.roots import MEGABYTE, PICTURE_LIMIT_BYTES, SCENE_LIMIT_BYTES, SCORE_LIMIT_BYTES
+from flows.runs.roots import MEGABYTE, PICTURE_LIMIT_BYTES, SCENE_LIMIT_BYTES, SCORE_LIMIT_BYTES
 from flows.service.hosts import Application, Receive, Scope, Send
 
 HEADER = b"x-photone"

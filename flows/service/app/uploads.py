@@ -21,7 +21,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from core.errors import PhotoneError, UsageError
 from core.manifest import TEMPORARY_PREFIX, sha256_file, translate_os_error
-from flows.deployed.roots import MEGABYTE
+from flows.runs.roots import MEGABYTE
 from flows.service.app.folders import UPLOADS
 
 _TEXT_LIMIT_BYTES = 2_000
