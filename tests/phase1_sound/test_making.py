@@ -245,7 +245,7 @@ def test_one_effect_again_of_what_is_not_there(made: tuple[Path, Effects], tmp_p
 
 
 def earlier(document: Effects, seed: int = 7, *, same: bool = True) -> Previous:
-    return Previous.of(document, SHA, seed, same=same)
+    return Previous.of(document, scene_of(), SHA, seed, same=same)
 
 
 def test_only_what_is_gone_is_made_again(made: tuple[Path, Effects], tmp_path: Path) -> None:
