@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo setup test lint bench check schemas scores up web screenshots chaos throughput clean system peers stage
+.PHONY: help demo setup test slow lint bench check schemas scores up web screenshots chaos throughput clean system peers stage
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -17,8 +17,12 @@ up: .venv/core ## Start Prefect, the player and a worker; make up UP="--watch pi
 setup: .venv/dev ## Install everything for development into .venv.
 
 # A file's tests stay together: they share what was built for them.
-test: .venv/dev | stage ## Run all tests, on all cores.
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+test: .venv/dev | stage ## Run the tests on all cores, those that listen in real time by themselves.
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow and not live"
+	$(BIN)/python -m pytest -m live
+
+slow: .venv/dev | stage ## Run the tests that take long: trainings, crashes, batches, other databases.
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow
 
 lint: .venv/dev ## Check style and types.
 	$(BIN)/ruff check .
@@ -30,7 +34,7 @@ lint: .venv/dev ## Check style and types.
 bench: .venv/dev | peers ## Measure what playing a score costs, beside FluidSynth's command line, pretty_midi and librosa.
 	$(BIN)/python -m flows.evaluation.bench $(BENCH)
 
-check: lint test ## What CI runs: style, types, tests.
+check: lint test slow ## What CI runs: style, types, tests.
 
 chaos: .venv/dev ## Kill worker and server while a folder is rendered, then count what was lost; CHAOS="--pictures 40".
 	$(BIN)/python -m flows.evaluation.chaos $(CHAOS)

@@ -121,13 +121,13 @@ def effects_stage(ledger: Ledger, options: MakeOptions, report: Report = lambda 
     """effects/: every variant of the scene as a sound; `report` is told how far it is."""
     scene_path, out = ledger.folder / "scene.json", ledger.folder / "effects"
     engine = load_engine(EFFECTS_ENGINES, options.effects)
-    scene, scene_sha256 = read_scene(scene_path), sha256_file(scene_path)
+    scene_sha256 = sha256_file(scene_path)
 
     def depends(scene_sha256: str) -> dict[str, object]:
         return _depends("effects", engine.info, scene=scene_sha256, seed=options.seed)
 
     def work() -> list[Path]:
-        seed, previous = derive_seed(options.seed, "effects"), None
+        scene, seed, previous = read_scene(scene_path), derive_seed(options.seed, "effects"), None
         # `photone effects --only` may have changed what this stage had made, and an edit of the scene may have left some
         # variants as they were: those effects stay, and the rest is not made again.
         if old := read_effects(out):

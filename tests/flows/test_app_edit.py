@@ -28,6 +28,8 @@ from schemas.run import Run
 from schemas.scene import Scene, read_scene
 from schemas.song import Song
 
+pytestmark = pytest.mark.slow
+
 
 def options(run: Path, **changes: Any) -> MakeOptions:
     asked = Run.read(run / "run.json").asked

@@ -108,6 +108,7 @@ def test_a_dropped_midi_file_is_played_by_the_band(gallery: Gallery, run: Path, 
     assert "evil-b-preview" in {song["name"] for song in gallery.detail(run_id(run.name))["songs"]}
 
 
+@pytest.mark.slow
 def test_an_edited_source_rebuilds_only_what_depends_on_it(gallery: Gallery, run: Path) -> None:
     detail = gallery.detail(run_id(run.name))
     number = next(casting["number"] for casting in detail["casting"] if casting["role"] == "bass")

@@ -169,6 +169,7 @@ def bytes_of(out: Path) -> dict[str, bytes]:
     return {f"{run}/{name}": (out / run / name).read_bytes() for run in ("hill", "lake") for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", ["process", "thread"])
 def test_several_at_a_time_make_the_same_bytes(
     asked: dict[str, Any], alone: Path, tmp_path: Path, runner: RunnerName
@@ -181,6 +182,7 @@ def test_several_at_a_time_make_the_same_bytes(
     assert summary_of(again) == {"made": 0, "unchanged": 2, "failed": 1}
 
 
+@pytest.mark.slow
 def test_dask_makes_the_same_bytes_as_a_tracked_flow(
     up: Up, asked: dict[str, Any], alone: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +206,7 @@ def test_dask_makes_the_same_bytes_as_a_tracked_flow(
     )
 
 
+@pytest.mark.slow
 def test_a_child_that_is_killed_fails_its_picture_only(
     asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

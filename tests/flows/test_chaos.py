@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from served import Up, gone, processes_below
 
 from flows.evaluation.chaos import ChaosOptions, ChaosResult, let_happen
@@ -23,6 +24,7 @@ class Watched(Household):
             self.left = [pid for pid in below if not gone(pid)]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_a_killed_server_lose_nothing(up: Up) -> None:
     options = ChaosOptions(pictures=3, broken=1, worker_kills=1, server_kills=1, limit_s=200)
     family = Watched(up.workspace, up.process, up.api)

@@ -131,6 +131,7 @@ def test_swap_does_only_the_song(demo_run: tuple[Path, Made], tmp_path: Path) ->
     assert (tmp_path / "song" / "song.wav").is_file()
 
 
+@pytest.mark.slow
 def test_a_changed_picture_a_lost_file_and_another_seed_are_noticed(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     rng = np.random.default_rng(0)
@@ -348,6 +349,7 @@ def test_cast_gives_roles_to_effects(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["run.json", "scene.json", "effects/effects.json", "instruments/bass", "songs"])
 def test_ctrl_c_in_any_stage_leaves_nothing_half_and_the_next_run_resumes(tmp_path: Path, after: str) -> None:
     run = tmp_path / "run"

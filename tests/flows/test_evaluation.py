@@ -110,6 +110,7 @@ def test_a_missing_judge_is_named_and_misses_the_target(monkeypatch: pytest.Monk
     assert "no sfizz: pysfizz is not installed" in evaluation.as_table(result)
 
 
+@pytest.mark.slow
 def test_the_command_measures_two_sources(tmp_path: Path) -> None:
     arguments = ["eval", "instruments", "--sources", "noise,tone", "--roles", "bass,drums", "--step", "8", "--json"]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])

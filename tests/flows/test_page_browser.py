@@ -143,6 +143,7 @@ def test_the_page_opens_from_disk_quietly_and_soon(visit: Visit) -> None:
     assert not any("-000.js" in url or "keyboard-" in url for url in visit.requests)  # sound waits until it is wanted
 
 
+@pytest.mark.live
 def test_the_song_plays_pauses_and_seeks(visit: Visit) -> None:
     page = visit.page
     page.click(".song:not([hidden]) .round.big")
@@ -213,6 +214,7 @@ def test_the_roll_lights_what_sounds(visit: Visit) -> None:
     wave.press("Home")
 
 
+@pytest.mark.live
 def test_a_muted_player_is_gone_while_the_song_plays(visit: Visit) -> None:
     page = visit.page
     page.click(".song:not([hidden]) .round.big")
@@ -364,6 +366,7 @@ def test_however_many_notes_nothing_clips(visit: Visit) -> None:
     assert 0.5 < np.abs(sound).max() < 1.0
 
 
+@pytest.mark.live
 def test_thirty_two_voices_cost_less_than_they_last(visit: Visit) -> None:
     """How long the browser computes for four seconds of 32 held notes: beyond real time they would stutter."""
     strokes = [[0.001 * n, 36 + n, 110, 9.0] for n in range(32)]
@@ -407,6 +410,7 @@ def sounding_hz(visit: Visit) -> float:
     return yin_pitch(visit.heard().astype(np.float32)[-22050:], SAMPLE_RATE) or 0.0
 
 
+@pytest.mark.live
 def test_keys_on_the_screen_the_computer_and_midi_play_live(visit: Visit) -> None:
     page = visit.page
     page.click(".instruments .keyboard")
@@ -459,6 +463,7 @@ def test_keys_and_sources_are_reached_without_a_mouse(visit: Visit) -> None:
     page.click("text=Type to play")
 
 
+@pytest.mark.live
 def test_the_pedal_stays_down_for_the_next_instrument(visit: Visit) -> None:
     page = visit.page
     hold = page.locator("button.toggle", has_text="Hold")
@@ -474,6 +479,7 @@ def test_the_pedal_stays_down_for_the_next_instrument(visit: Visit) -> None:
     page.click(".instruments .keyboard")
 
 
+@pytest.mark.live
 def test_the_head_plays_the_song_and_the_picture_lights_up(visit: Visit) -> None:
     """The button at the head and the bar at the foot; marks and players glow with what sounds."""
     page = visit.page
@@ -503,6 +509,7 @@ def test_what_is_offered_is_there(visit: Visit) -> None:
     assert wanted <= set(links)
 
 
+@pytest.mark.live
 def test_an_effect_plays_and_the_song_gives_way(visit: Visit) -> None:
     page = visit.page
     page.click(".song:not([hidden]) .round.big")

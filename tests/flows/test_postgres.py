@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from served import Up, free_ports, small_picture
 
+pytestmark = pytest.mark.slow
+
 PASSWORD, LOGIN, KEY = "sw0rdfish-of-the-database", "gr33n-sleeves-of-tim", "sk-0123456789-of-the-model"
 
 

@@ -205,6 +205,7 @@ def test_what_is_wrong_for_all_is_said_before_any_run(up: Up, album: dict[str, A
     assert parts_of(up, run) == {}
 
 
+@pytest.mark.slow
 def test_pictures_can_be_spread_over_workers(up: Up, album: dict[str, Any]) -> None:
     asked = album | {"out": str(up.workspace / "runs" / "spread"), "spread": True, "workers": 1}
     only = up.workspace / "only"

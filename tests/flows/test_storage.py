@@ -182,6 +182,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_refused(run: Path, tmp_pat
     assert not (tmp_path / "reader" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_a_batch_is_published_and_goes_on_elsewhere(
     made: MakeOptions, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_named_server_that_does_not_answer_is_an_error(picture: Path, tmp_path
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_server_that_is_started_is_stopped(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(os.environ)
     monkeypatch.chdir(tmp_path)

@@ -21,6 +21,8 @@ from phase2_music.timbre.corpus_gm import FLUIDR3
 from phase2_music.timbre.corpus_source import CorpusOptions
 from schemas.timbre import TimbreCard
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("rave", reason="needs the extra train")
 needs_soundfont = pytest.mark.skipif(not FLUIDR3.is_file(), reason="Debian's fluid-soundfont-gm is not installed")

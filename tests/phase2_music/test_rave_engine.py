@@ -286,6 +286,7 @@ def test_a_model_is_heard_in_the_samples(tmp_path: Path) -> None:
     assert wet < half < 0.5 * dry
 
 
+@pytest.mark.slow
 def test_blend_falls_where_the_model_sings_its_own_tune(tmp_path: Path) -> None:
     """A resonance that rings at 1 kHz whatever it hears: samples take less of it, and say so, and stay in tune."""
     ring = np.sin(2 * np.pi * 1000.0 * np.arange(8000) / SAMPLE_RATE) * np.exp(-np.arange(8000) / 4000)

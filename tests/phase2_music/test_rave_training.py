@@ -382,6 +382,7 @@ def until(process: subprocess.Popen[str], step: int) -> None:
     assert any(int(line) >= step for line in process.stdout), "it ended before"
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_at_its_checkpoint(
     trained: tuple[Path, Any], corpus_folder: Path, tmp_path: Path
 ) -> None:
@@ -397,6 +398,7 @@ def test_a_killed_training_goes_on_at_its_checkpoint(
     assert same_weights(trained[0], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_end_loses_no_step(
     number: signal.Signals, trained: tuple[Path, Any], corpus_folder: Path, tmp_path: Path

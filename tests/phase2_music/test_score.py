@@ -450,6 +450,7 @@ print(json.dumps(results | {"after": peak_mb()}))
 """
 
 
+@pytest.mark.slow
 def test_heavy_files_take_bounded_time_and_memory(tmp_path: Path) -> None:
     files = heavy()
     paths = [tmp_path / f"{number}.mid" for number in range(len(files))]
