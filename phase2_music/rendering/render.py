@@ -213,9 +213,10 @@ def raw_stems(
     keys = {request.role: request.key(instruments[request.role]) for request in requests}
     found = {role: path for role, key in keys.items() if (path := cache.find(key))}
     measures = render_stems([replace(r, out=cache.place(keys[r.role])) for r in requests if r.role not in found])
-    found |= {role: cache.keep(key) for role, key in keys.items() if role not in found}
-    cache.tidy(list(found.values()))
-    return found, measures
+    # In the score's order, whatever was kept: stems are added up in it, and another order rounds otherwise.
+    raw = {role: found.get(role) or cache.keep(key) for role, key in keys.items()}
+    cache.tidy(list(raw.values()))
+    return raw, measures
 
 
 def _request(score: Score, role: Role, band: Band, options: RenderOptions, folder: Path) -> StemRequest:

@@ -123,6 +123,18 @@ def four(extra: bytes = b"", velocity: int = 90) -> list[bytes]:
     return [melodic[0], melodic[1] + extra, melodic[2], note(38, 60, channel=9)]
 
 
+def test_stems_come_in_the_scores_order_whatever_was_kept(band: Band, tmp_path: Path) -> None:  # noqa: F811
+    """Stems are added up in that order, and another order rounds otherwise: other bytes."""
+    cache = StemCache(tmp_path / "stems")
+    shas = {role: sha256_file(path) for role, path in band.sf2.items()}
+    score = read_score(write(tmp_path / "a.mid", *four()))
+    paths, _ = raw_stems(score, band, shas, RenderOptions(), tmp_path, cache)
+    for lost in score.roles:
+        paths[lost].unlink()
+        paths, _ = raw_stems(score, band, shas, RenderOptions(), tmp_path, cache)
+        assert list(paths) == list(score.roles)
+
+
 def test_a_changed_score_renders_only_the_roles_that_changed(
     band: Band, tmp_path: Path, rendered: list[Role]  # noqa: F811
 ) -> None:  # fmt: skip
