@@ -77,7 +77,3 @@ class DiskFullError(OutputError):
     """The disk is full: the user's input is not at fault."""
 
     exit_status = 1
-
-
-class StageCrashError(Exception):
-    """A programming mistake in a child process, with its traceback: none of the above, so it is not taken for the user's."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import PhotoneError, StageCrashError
+from core.errors import PhotoneError
+from flows.runs.crash import StageCrashError
 from flows.runs.ledger import RUN_FILE
 from flows.runs.songs import Made
 from flows.runs.stages import MakeOptions

@@ -21,6 +21,7 @@ from typing import Any
 
 from core import errors
 from core.errors import EngineError, PhotoneError
+from flows.runs.crash import StageCrashError
 
 Told = Callable[[str], None]
 
@@ -84,7 +85,7 @@ class Stagehand:
 
 def _result(answer: dict[str, Any]) -> Any:
     if "crash" in answer:
-        raise errors.StageCrashError(answer["crash"])
+        raise StageCrashError(answer["crash"])
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"], retryable=answer["retryable"])
     return answer["done"]

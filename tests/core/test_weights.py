@@ -217,7 +217,10 @@ def test_nothing_is_printed_unless_asked(hub: Hub, tmp_path: Path, capfd: pytest
 
 
 @pytest.mark.parametrize("name", ["no-folder-here", "a/b/c", "/nowhere/at/all", "../x", ""])
-def test_what_is_neither_folder_nor_repository_is_refused(name: str) -> None:
+def test_what_is_neither_folder_nor_repository_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(EngineError, match="no such folder, and no OWNER/NAME of the hub"):
         weights.find_weights(name)
 

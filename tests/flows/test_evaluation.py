@@ -96,6 +96,7 @@ def test_sfizz_that_writes_too_much_is_stopped(noise_band: Path, tmp_path: Path)
         player._render(noise_band / "bass" / "bass.sfz", tmp_path / "long.mid", tmp_path / "long.wav", 1)
 
 
+@pytest.mark.slow
 def test_a_missing_judge_is_named_and_misses_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise metadata.PackageNotFoundError(name)

@@ -21,9 +21,10 @@ import soundfile
 from served import REPOSITORY, Up, gone, processes_below, small_picture, small_score
 
 from core.audio import read_audio
-from core.errors import DiskFullError, EngineError, PictureError, StageCrashError
+from core.errors import DiskFullError, EngineError, PictureError
 from core.manifest import TEMPORARY_PREFIX
 from flows.runs import songs, stages
+from flows.runs.crash import StageCrashError
 from flows.runs.ledger import Examination, Ledger, UndoneError
 from flows.runs.songs import SongOptions
 from flows.runs.stagehand import STAGEHANDS, Stagehand
