@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from flows.runs.cover import COVER_FILE, ROLE_COLOURS
 from flows.runs.songs import SongOptions
 from flows.runs.stages import MakeOptions, make
 from flows.service.api import PrefectApi
+from flows.service.server import free_ports
 from phase2_music.rendering.render import RenderOptions
 
 OUT = Path(__file__).parent / "screenshots"
@@ -56,12 +56,6 @@ def chromium() -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass(frozen=True)
 class Running:
     """A `photone up`: Prefect's interface, the player's address, and the folder that it runs in."""
@@ -75,7 +69,7 @@ class Running:
 def running() -> Iterator[Running]:
     """`photone up` in a folder of its own."""
     with tempfile.TemporaryDirectory() as workspace:
-        port, player = free_port(), free_port()
+        port, player = free_ports(2)
         command = [sys.executable, "-u", "-m", "flows.cli", "up", "--port", str(port), "--player-port", str(player)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         with subprocess.Popen(command, cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from core.errors import EngineError
 from core.manifest import write_text
 from flows.demo import demo_picture
 from flows.service.api import PrefectApi
+from flows.service.server import free_ports
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -70,7 +70,7 @@ def household(workspace: Path) -> Iterator[Household]:
     Raises:
         EngineError: it does not start.
     """
-    port, player = _free_ports()
+    port, player = free_ports(2)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port), "--player-port", str(player)]
     with (workspace / "up.log").open("wb") as log:
@@ -86,13 +86,6 @@ def household(workspace: Path) -> Iterator[Household]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def write_pictures(folder: Path, count: int, broken: int, side: int = 96) -> None:

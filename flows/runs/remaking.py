@@ -13,8 +13,8 @@ from flows.runs.editing import ORIGINAL, SCENE, edit_stage
 from flows.runs.ledger import RUN_FILE, SCENE_EDIT, Ledger
 from flows.runs.locks import run_lock
 from flows.runs.songs import Made, Report
-from flows.runs.stages import MakeOptions, casting_stage, effects_stage, instruments_stage
-from phase1_sound.effects.making import Told, kept_variants, matched, read_effects
+from flows.runs.stages import MakeOptions, casting_stage, effects_stage, effects_told, instruments_stage
+from phase1_sound.effects.making import kept_variants, matched, read_effects
 from schemas.document import Role
 from schemas.effect import Effect
 from schemas.run import Asked, Run, SceneEdit
@@ -82,9 +82,7 @@ def effects_again(ledger: Ledger, numbers: Sequence[int], seed: int, report: Rep
     options = asked_options(ledger.folder)
     out = ledger.folder / "effects"
     asked = making.EffectsOptions(ledger.folder / SCENE, out, options.effects, seed, tuple(numbers))
-    making.make(
-        asked, Told(lambda done, of: report(f"effects: {done} of {of}"), lambda text: report(f"effects: {text}"))
-    )
+    making.make(asked, effects_told(report))
     effects_stage(ledger, options, report)
 
 

@@ -133,11 +133,15 @@ def effects_stage(ledger: Ledger, options: MakeOptions, report: Report = lambda 
         if old := read_effects(out):
             same, edited = ledger.knows("effects", depends(old.scene_sha256)), ledger.run.scene_edit is not None
             previous = Previous.of(old, scene, scene_sha256, seed, same=same, edited=edited)
-        told = Told(lambda done, of: report(f"effects: {done} of {of}"), lambda text: report(f"effects: {text}"))
-        make_effects(scene, scene_sha256, engine, out, seed, told=told, previous=previous)
+        make_effects(scene, scene_sha256, engine, out, seed, told=effects_told(report), previous=previous)
         return files_under(out)
 
     ledger.stage("effects", depends(scene_sha256), work)
+
+
+def effects_told(report: Report) -> Told:
+    """How the makers of effects tell a run's `report`."""
+    return Told(lambda done, of: report(f"effects: {done} of {of}"), lambda text: report(f"effects: {text}"))
 
 
 def casting_stage(ledger: Ledger, options: MakeOptions) -> None:

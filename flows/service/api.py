@@ -12,6 +12,8 @@ from urllib.error import HTTPError
 
 from core.errors import EngineError, UsageError
 
+AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
+"""Of the server, worker and player: "user:password" where one is wanted."""
 _PATIENCE_S = 30.0
 # 503: SQLite was busy with another request and nothing was done; Prefect's own clients ask again, too.
 _BUSY_PAUSES_S = (0.1, 0.3, 1.0, 3.0)

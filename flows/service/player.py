@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Mount, Route
 
 from core.manifest import sha256_bytes
-from flows.service.api import PrefectApi
+from flows.service.api import AUTH_VARIABLE, PrefectApi
 from flows.service.app.answers import RunSummary
 from flows.service.app.api import PREFIX, api_app
 from flows.service.app.catalogue import Catalogue
@@ -33,7 +33,6 @@ from flows.service.hosts import Application, OwnNamesOnly, Receive, Scope, Send,
 
 __all__ = ["AUTH_VARIABLE", "HEADERS", "MEDIA_TYPES", "find_file", "find_runs", "player_app", "serve_player"]
 
-AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 UI_VARIABLE = "PREFECT_UI_URL"
 
 HEADERS = {

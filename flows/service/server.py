@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from core.errors import EngineError
@@ -74,7 +74,7 @@ def running_server() -> Iterator[str]:
 
 @contextmanager
 def _started(home: Path) -> Iterator[str]:
-    port = _free_port()
+    (port,) = free_ports(1)
     url = f"http://{HOST}:{port}/api"
     os.environ.update(server_environment(url, home))
     log_path = home / "server.log"
@@ -89,10 +89,13 @@ def _started(home: Path) -> Iterator[str]:
         stop(process)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nothing listens on."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

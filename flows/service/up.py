@@ -26,13 +26,12 @@ from core.errors import EngineError, PhotoneError, UsageError
 from core.manifest import prepare_folder, to_json, write_text
 from flows.deployed.forms import make_parameters
 from flows.runs.roots import ROOTS_VARIABLE, RUNS_VARIABLE
-from flows.service.api import PrefectApi
+from flows.service.api import AUTH_VARIABLE, PrefectApi
 from flows.service.server import healthy, server_environment
 
 HOME = Path(".prefect")
 STATE_FILE = "up.json"
 DATABASE_VARIABLE = "PHOTONE_DATABASE_URL"
-AUTH_VARIABLE = "PREFECT_SERVER_API_AUTH_STRING"
 MOST_TRIES = 10
 """So often a run is taken up again after its worker died; a run that kills its worker must not do so for ever."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Up, launch, small_picture, small_score
+from playwright.sync_api import Browser, sync_playwright
+from served import CHROMIUM, Up, launch, small_picture, small_score
 
 from flows.runs.songs import SongOptions
 from flows.runs.stages import MakeOptions, make
@@ -50,3 +51,13 @@ def launched(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     for each in family:
         if each.process.poll() is None:
             each.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium without a window, allowed to play sound at once."""
+    flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield running
+        running.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from flows.service.api import PrefectApi
+from flows.service.server import free_ports
 
 REPOSITORY = Path(__file__).parents[2]
+CHROMIUM = "/usr/bin/chromium"
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -77,21 +78,9 @@ class Up:
         return self.process.wait(limit_s)
 
 
-def free_ports(count: int = 2) -> list[int]:
-    """Ports that nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 def launch(workspace: Path, *arguments: object, ports: list[int] | None = None, **environment: str) -> Up:
     """Start `photone up` in a folder; comes back when it says that all is there."""
-    port, player_port = ports or free_ports()
+    port, player_port = ports or free_ports(2)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     with (workspace / "up.out").open("w") as out:
         process = subprocess.Popen(

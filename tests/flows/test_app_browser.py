@@ -19,13 +19,12 @@ import pytest
 import soundfile
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
-from served import Up, small_picture, small_score
+from playwright.sync_api import Browser, Page
+from served import CHROMIUM, Up, small_picture, small_score
 
 from core.audio import SAMPLE_RATE
 from flows.service.player import player_app
 
-CHROMIUM = "/usr/bin/chromium"
 pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists() and not os.environ.get("CI"), reason="needs chromium")
 
 EVIL = "<img src=x onerror=document.title='owned'>"
@@ -55,15 +54,6 @@ DROP = """([name, type, text]) => {
   for (const kind of ['dragenter', 'dragover', 'drop'])
     document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield running
-        running.close()
 
 
 class Visit:

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+from served import CHROMIUM
 
 from core.audio import SAMPLE_RATE
 from flows.page import media_of, shown_of, write_page
@@ -33,7 +34,6 @@ from schemas.effect import Effects
 from schemas.instrument import Instrument
 from schemas.run import Run
 
-CHROMIUM = "/usr/bin/chromium"
 pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists() and not os.environ.get("CI"), reason="needs chromium")
 
 # Whatever goes to the loudspeakers also goes to an analyser that a test can read, and a MIDI keyboard is plugged in.
@@ -57,15 +57,6 @@ navigator.requestMIDIAccess = async () => ({ inputs: new Map([['1', window.midi]
 
 def samples(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield running
-        running.close()
 
 
 class Visit:

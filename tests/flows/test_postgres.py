@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from served import Up, free_ports, small_picture
+from served import Up, small_picture
+
+from flows.service.server import free_ports
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import REPOSITORY, Up, free_ports, gone, processes_below, small_picture
+from served import REPOSITORY, Up, gone, processes_below, small_picture
 
 from core.errors import UsageError
 from flows.deployed.deployments import DEPLOYMENTS
+from flows.service.server import free_ports
 from flows.service.up import MOST_TRIES, database_url, take_up
 
 
@@ -62,7 +63,7 @@ def edit_schedule(up: Up) -> None:
 def test_a_kill_leaves_no_process_and_the_next_start_goes_on_where_it_stopped(
     launched: Callable[..., Up], tmp_path: Path
 ) -> None:
-    ports = free_ports()
+    ports = free_ports(2)
     first = launched(ports=ports)
     edit_schedule(first)
     small_picture(tmp_path / "lake.png")
@@ -138,7 +139,7 @@ def test_runs_that_are_not_ours_or_kill_their_worker_again_and_again_are_not_tak
 
 
 def test_a_second_one_here_or_on_the_same_ports_is_refused_in_one_line(up: Up, tmp_path: Path) -> None:
-    here = photone(up.workspace, "up", "--port", free_ports()[0])
+    here = photone(up.workspace, "up", "--port", free_ports(1)[0])
     assert here.returncode == 2
     assert here.stderr.startswith(f"photone: photone is up here already ({up.api.url.removesuffix('/api')}, process ")
     port = up.api.url.split(":")[-1].removesuffix("/api")
@@ -149,7 +150,7 @@ def test_a_second_one_here_or_on_the_same_ports_is_refused_in_one_line(up: Up, t
     )
     assert elsewhere.stderr.count("\n") == 1
     taken = up.player.split(":")[-1]
-    player = photone(tmp_path, "up", "--port", free_ports()[0], "--player-port", taken)
+    player = photone(tmp_path, "up", "--port", free_ports(1)[0], "--player-port", taken)
     assert f"port {taken} (the player) is taken: something else listens there" in player.stderr
 
 
@@ -162,7 +163,7 @@ def test_a_second_one_here_or_on_the_same_ports_is_refused_in_one_line(up: Up, t
     ],
 )
 def test_what_cannot_work_is_said_before_anything_starts(arguments: list[str], text: str, tmp_path: Path) -> None:
-    port, player = free_ports()
+    port, player = free_ports(2)
     result = photone(tmp_path, "up", "--port", port, "--player-port", player, *arguments)
     assert result.returncode == 2
     assert text in result.stderr
@@ -195,7 +196,7 @@ def test_names_of_other_machines_are_refused_and_other_pages_may_not_call(up: Up
 
 
 def test_without_a_password_the_network_is_warned_of(launched: Callable[..., Up], tmp_path: Path) -> None:
-    port, player = free_ports()
+    port, player = free_ports(2)
     with subprocess.Popen(
         [
             sys.executable,

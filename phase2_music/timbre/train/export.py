@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import logging
 import platform
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +22,7 @@ from core.seeds import generator
 from phase2_music.timbre.corpus import MANIFEST, read_corpus
 from phase2_music.timbre.train import checkpoint
 from phase2_music.timbre.train.checkpoint import State
-from phase2_music.timbre.train.model import build, without_weight_norm
+from phase2_music.timbre.train.model import build, quiet, without_weight_norm
 from phase2_music.timbre.train.options import TrainingOptions
 from schemas.timbre import (
     Corpus,
@@ -42,6 +40,8 @@ FLOAT32_BOUND, FLOAT16_BOUND = 1e-4, 2e-3
 
 Stored = Literal["float16", "float32"]
 
+# What tells of tracing (the filter bank's constants) and deprecated exporters, which we chose on purpose
+_TRACING = logging.WARNING
 _OPSET = 17
 _SMALLEST_STORED = 256  # elements: biases and the like stay as they are
 _PACKAGES = ("torch", "torchaudio", "numpy", "scipy", "acids-rave", "cached-conv", "gin-config", "onnx", "onnxruntime")
@@ -140,7 +140,7 @@ def export_model(
 
 def write_script(model: Model, path: Path) -> None:
     """Write TorchScript that plain `torch.jit.load` reads."""
-    with _quiet():
+    with quiet(_TRACING):
         torch.jit.script(model).save(str(path))
 
 
@@ -179,7 +179,7 @@ def _lengths(hop: int) -> tuple[int, ...]:
 
 
 def _trace(model: Model, path: Path) -> None:
-    with _quiet(), torch.no_grad():
+    with quiet(_TRACING), torch.no_grad():
         torch.onnx.export(
             model,
             (torch.zeros(1, 1, 4 * model.hop),),
@@ -284,15 +284,3 @@ def versions() -> dict[str, str]:
 
 def _file(path: Path) -> ModelFile:
     return ModelFile(file=path.name, sha256=sha256_file(path), bytes=path.stat().st_size)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without warnings of tracing (the filter bank's constants) and of deprecated exporters, which we chose on purpose."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

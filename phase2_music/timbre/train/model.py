@@ -46,7 +46,7 @@ def build(options: TrainingOptions, sample_rate: int) -> Networks:
         EngineError: a package is missing.
     """
     rave = load_rave()
-    with _quiet():
+    with quiet():
         config = _configure(bindings(options.model, sample_rate))
         import cached_conv
 
@@ -109,9 +109,9 @@ def _configure(lines: list[str]) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warning that weight_norm's old form is deprecated, and gin's errors about paths that it tries first."""
-    logging.disable(logging.ERROR)
+def quiet(level: int = logging.ERROR) -> Iterator[None]:
+    """Without warnings and logs up to a level: that weight_norm's old form is deprecated, the paths that gin tries first."""
+    logging.disable(level)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
