@@ -265,7 +265,7 @@ def swap(run: Path, song: SongOptions, out: Path | None, as_json: bool) -> None:
 
     began = time.perf_counter()
     if out is not None:
-        songs.check_swap(run, song)
+        songs.check_band(run)
         made_song = songs.render(run / "instruments", song, out, _score_shown(as_json))
         _print_song(out, made_song, time.perf_counter() - began, as_json)
         return

@@ -5,7 +5,6 @@ A plain file, because run folders may lie on a network share, where the kernel's
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import os
@@ -82,6 +81,8 @@ async def awaited_run_lock(folder: Path, patience_s: float = 3600.0) -> AsyncIte
     Raises:
         OutputError: they still work on it after `patience_s` (may be tried again), or the folder cannot be written to.
     """
+    import asyncio  # takes a tenth of the time in which a swap starts, and a swap does not wait here
+
     lock = _Lock(folder)
     limit = time.monotonic() + patience_s
     while (holder := lock.take()) is not None:

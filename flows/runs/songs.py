@@ -41,7 +41,7 @@ Report = Callable[[str], None]
 ShowScore = Callable[[Score], None]
 """Told which role plays which track, before a song is rendered."""
 
-_VERSION = 3  # raised when a song changes without its inputs changing
+_VERSION = 4  # raised when a song changes without its inputs changing
 
 
 @dataclass(frozen=True)
@@ -253,6 +253,15 @@ def check_swap(folder: Path, options: SongOptions) -> None:
         DocumentError: a role has no instrument.
     """
     options.read()
+    check_band(folder)
+
+
+def check_band(folder: Path) -> None:
+    """Refuse a run whose instruments are not finished.
+
+    Raises:
+        DocumentError: a role has no instrument.
+    """
     Run.read(folder / RUN_FILE)
     for role in ROLES:
         if not (folder / "instruments" / role / "instrument.json").is_file():

@@ -17,6 +17,7 @@ BAND_HZ = 1000.0 * 2.0 ** (np.arange(-17, 14) / 3.0)
 """Centres of the third octaves, 20 Hz to 20 kHz."""
 _OVERLAP = 315
 _LENGTH = HOP_FRAMES + 2 * _OVERLAP
+_NYQUIST = _LENGTH // 2
 _BATCH_HOPS = 16
 _K_POWER = np.abs(k_weighting(BAND_HZ, SAMPLE_RATE)) ** 2
 
@@ -63,16 +64,12 @@ class StemMeter:
         if missing := -self._waiting % HOP_FRAMES:
             self._pending.append(np.zeros((missing, 2), dtype=np.float32))
         self._pending.append(np.zeros((_OVERLAP, 2), dtype=np.float32))
-        self._transform(last=True)
+        self._transform()
         return StemMeasure(np.concatenate([np.zeros((0, len(BAND_HZ)), dtype=np.float32), *self._powers]))
 
-    def _transform(self, *, last: bool = False) -> None:
+    def _transform(self) -> None:
         joined = np.concatenate(self._pending)
         hops = (len(joined) - 2 * _OVERLAP) // HOP_FRAMES
-        if not last:
-            # Whole batches from the beginning: a product of another shape rounds otherwise, and the same stem must measure the
-            # same in whatever blocks it comes.
-            hops = hops // _BATCH_HOPS * _BATCH_HOPS
         if hops <= 0:
             self._pending = [joined]
             return
@@ -81,8 +78,7 @@ class StemMeter:
         for start in range(0, hops, _BATCH_HOPS):
             batch = windows[start : start + _BATCH_HOPS]
             if batch.any():
-                spectra = fft.fft((batch * _window()).view(np.complex64), axis=1).view(np.float32)
-                self._powers.append(np.square(spectra, out=spectra) @ _bands())
+                self._powers.append(_band_powers(fft.fft((batch * _window()).view(np.complex64), axis=1)))
             else:
                 self._powers.append(np.zeros((len(batch), len(BAND_HZ)), dtype=np.float32))
         self._pending = [joined[hops * HOP_FRAMES :]]
@@ -96,12 +92,27 @@ def _window() -> Samples:
     return np.repeat(np.concatenate([slope, flat, slope[::-1]]), 2).astype(np.float32)
 
 
+def _band_powers(spectra: npt.NDArray[np.complex64]) -> Samples:
+    """Mean square in each band of transforms of shape (hops, _LENGTH), shape (hops, bands).
+
+    Sums over bins, with the share of those that a band's edges cut.
+    """
+    powers = np.square(spectra.real)
+    powers += np.square(spectra.imag)
+    powers[:, 1:_NYQUIST] += powers[:, :_NYQUIST:-1]
+    edges, share = _band_edges()
+    sums = np.add.reduceat(powers[:, : _NYQUIST + 1], edges, axis=1)[:, :-1]
+    sums[:, edges[:-1] == edges[1:]] = 0.0
+    parts = powers[:, edges] * share
+    sums += parts[:, 1:] - parts[:, :-1]
+    sums *= np.float32(1.0 / (_LENGTH * HOP_FRAMES))
+    return sums
+
+
 @cache
-def _bands() -> Samples:
-    """Share of each bin in each band, scaled to mean squares, shape (2 bins, bands): real and imaginary parts in turn."""
-    width = SAMPLE_RATE / _LENGTH
-    centre = np.abs(fft.fftfreq(_LENGTH, 1.0 / SAMPLE_RATE))[:, None]
-    low, high = BAND_HZ * 2.0 ** (-1 / 6), BAND_HZ * 2.0 ** (1 / 6)
-    share = np.minimum(centre + width / 2, high) - np.maximum(centre - width / 2, low)
-    scaled = np.maximum(share, 0.0) / width / (_LENGTH * HOP_FRAMES)
-    return np.repeat(scaled, 2, axis=0).astype(np.float32)
+def _band_edges() -> tuple[npt.NDArray[np.intp], Samples]:
+    """The bin that each band's lower edge (and the last one's upper) lies in, and the share of it below; shape (bands + 1,)."""
+    edges_hz = np.append(BAND_HZ * 2.0 ** (-1 / 6), BAND_HZ[-1] * 2.0 ** (1 / 6))
+    place = np.minimum(edges_hz * _LENGTH / SAMPLE_RATE + 0.5, _NYQUIST + 1)
+    bins = np.minimum(place.astype(np.intp), _NYQUIST)
+    return bins, (place - bins).astype(np.float32)

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -51,9 +51,9 @@ from schemas.document import Role
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-_SPAN_FRAMES = 16 * HOP_FRAMES  # the room's convolution steps by this much
-_TONE_FRAMES = 2 * HOP_FRAMES  # so does the tone correction
-_CHUNK_SPANS = 2  # transforms side by side
+_CHUNK_FRAMES = 32 * HOP_FRAMES  # what is worked on at a time
+_ROOM_FRAMES = 4 * HOP_FRAMES  # the room's convolution steps by this much,
+_TONE_FRAMES = 2 * HOP_FRAMES  # and the tone correction by this
 _SHORTEST_FRAMES = 4 * HOP_FRAMES  # what loudness is measured of
 _EDGE = 24  # frames whose neighbours lie in the next chunk
 _MAX_GAIN_DB = 40.0
@@ -112,7 +112,7 @@ class Mix:
 def measure_stem(raw: Path) -> StemMeasure:
     """Measure a raw stem that was not measured while it was rendered."""
     meter = StemMeter()
-    for block in read_blocks(raw, _SPAN_FRAMES):
+    for block in read_blocks(raw, _CHUNK_FRAMES):
         meter.add(block)
     return meter.measure()
 
@@ -135,7 +135,6 @@ def mix_stems(
         ScoreError: nothing sounds.
         OSError: a file cannot be written.
     """
-    _keep_freed_pages()
     with (
         ThreadPoolExecutor(max_workers=min(len(raw), os.cpu_count() or 1)) as pool,
         tempfile.TemporaryDirectory(dir=out_mix.parent, prefix=TEMPORARY_PREFIX) as scratch,
@@ -160,15 +159,6 @@ def mix_stems(
         room.t60_s if room else None,
         _warnings(mastered, options),
     )
-
-
-def _keep_freed_pages() -> None:
-    """Let the C library keep what the passes free and ask for again, some 2 MB at a time.
-
-    glibc learns from the largest block that is freed how much to keep; without this, a sixth of the time goes into clearing
-    pages. The block is never touched and takes no memory.
-    """
-    np.empty(8 << 20, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -268,30 +258,26 @@ def _expected_peak(plan: _Plan, options: MixOptions) -> float:
 
 
 class _Part:
-    """A raw stem on its way: read, levelled, panned and filtered."""
+    """A raw stem on its way: read, levelled, panned and filtered, and kept for the second pass."""
 
-    def __init__(self, read: Read, level: StemLevel, tone: Samples) -> None:
-        self._read = read
+    def __init__(self, read: Read, level: StemLevel, tone: Samples, kept: Any) -> None:
+        self._read, self._kept = read, kept
         self._gains = np.tile(pan_gains(level.pan)[:, 0] * np.float32(from_db(level.gain_db)), BLOCK_FRAMES)
         self._tone = Convolver(tone, _TONE_FRAMES)
 
-    def next(self, frames: int) -> Samples:
-        """The next frames, interleaved, shape (hops, blocks, 2 BLOCK_FRAMES)."""
+    def next(self, frames: int) -> tuple[Samples, Samples]:
+        """The next frames, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
         place = self._tone.begin(frames)
         self._read(place)
-        blocks = place.reshape(-1, 2 * BLOCK_FRAMES)
-        blocks *= self._gains
-        return self._tone.end().reshape(-1, _TONE_FRAMES // BLOCK_FRAMES, 2 * BLOCK_FRAMES)
-
-    def next_and_peaks(self, frames: int) -> tuple[Samples, Samples]:
-        """The next frames, and the largest sample of each block, shape (hops, blocks)."""
-        blocks = self.next(frames)
-        return blocks, np.maximum(blocks.max(axis=2), -blocks.min(axis=2))
+        levelled = place.reshape(-1, 2 * BLOCK_FRAMES)
+        levelled *= self._gains
+        blocks = self._tone.end().reshape(-1, 2 * BLOCK_FRAMES)
+        write_whole(self._kept, blocks.data.cast("B"))
+        return blocks, np.maximum(blocks.max(axis=1), -blocks.min(axis=1))
 
 
 class _Bus:
-    """The stems and their room before the gain curve. The room's part is kept on disk for the second pass; filtering the stems
-    again takes no longer than keeping them would, and no disk."""
+    """The stems and their room before the gain curve: made in the first pass, and kept on disk for the second."""
 
     def __init__(
         self, raw: Mapping[Role, Path], plan: _Plan, room: Room | None, frames: int, scratch: Path, pool: Executor
@@ -299,43 +285,46 @@ class _Bus:
         self.frames, self.scratch, self.pool = frames, scratch, pool
         self._tones = {role: minimum_phase(tone) for role, tone in plan.stem_tones_db.items()}
         self._raw, self._plan, self._room = dict(raw), plan, room
-        self._wet = scratch / f"reverb{RAW_SUFFIX}"
+
+    def _kept(self, part: str) -> Path:
+        return self.scratch / f"{part}{RAW_SUFFIX}"
 
     def chunks(self) -> list[int]:
-        """Length of each chunk in frames, whole spans: the last one reaches behind the end."""
-        spans = -(-self.frames // _SPAN_FRAMES)
-        return [min(_CHUNK_SPANS, spans - first) * _SPAN_FRAMES for first in range(0, spans, _CHUNK_SPANS)]
+        """Length of each chunk in frames: the last one reaches behind the end, by less than a step of the room's."""
+        steps, chunk = -(-self.frames // _ROOM_FRAMES), _CHUNK_FRAMES // _ROOM_FRAMES
+        return [min(chunk, steps - first) * _ROOM_FRAMES for first in range(0, steps, chunk)]
 
     def measure(self, threshold: float) -> BusMeasure:
         """Go over the stems and their sum; peaks between samples count where they may reach `threshold`."""
         meter, peaks = StemMeter(), _BusPeaks(threshold)
         with ExitStack() as stack:
             room = self._open_room(stack)
-            tasks = {role: part.next_and_peaks for role, part in self._open_stems(stack).items()}
+            tasks = {role: part.next for role, part in self._open_stems(stack).items()}
             for done in _side_by_side(self.pool, tasks, self.chunks()):
                 total = _added([blocks for blocks, _ in done.values()])
-                loudest = np.maximum.reduce([part_peaks for _, part_peaks in done.values()]).reshape(-1)
+                loudest = np.maximum.reduce([part_peaks for _, part_peaks in done.values()])
                 if room:
                     wet = room({role: blocks for role, (blocks, _) in done.items()})
                     loudest = np.maximum(loudest, np.abs(wet).max(axis=1))
-                    total += wet.reshape(total.shape)
-                peaks.add(total.reshape(-1, 2 * BLOCK_FRAMES), loudest)
+                    total += wet
+                peaks.add(total, loudest)
                 meter.add(total.reshape(-1, 2))
         return peaks.measure(meter)
 
     def _open_stems(self, stack: ExitStack) -> dict[str, _Part]:
         levels = self._plan.levels
-        return {
-            role: _Part(stack.enter_context(open_raw(path)), levels[role], self._tones[role])
-            for role, path in self._raw.items()
-        }
+        return {role: self._open_stem(stack, role, path, levels[role]) for role, path in self._raw.items()}
+
+    def _open_stem(self, stack: ExitStack, role: Role, raw: Path, level: StemLevel) -> _Part:
+        kept = stack.enter_context(self._kept(role).open("wb", buffering=0))
+        return _Part(stack.enter_context(open_raw(raw)), level, self._tones[role], kept)
 
     def _open_room(self, stack: ExitStack) -> Callable[[Mapping[str, Samples]], Samples] | None:
         """The stems' next chunk -> the room's answer, shape (blocks, 2 BLOCK_FRAMES), which is also kept."""
         if self._room is None:
             return None
-        file = stack.enter_context(self._wet.open("wb", buffering=0))
-        convolver = Convolver(room_impulse(self._room), _SPAN_FRAMES)
+        file = stack.enter_context(self._kept("reverb").open("wb", buffering=0))
+        convolver = Convolver(room_impulse(self._room), _ROOM_FRAMES)
 
         def answer(stems: Mapping[str, Samples]) -> Samples:
             send = _send(stems)
@@ -349,11 +338,8 @@ class _Bus:
 
     def parts(self, stack: ExitStack) -> dict[str, Callable[[int], Samples]]:
         """For each stem and the reverb, what gives its next frames with all but the curve, interleaved."""
-        parts: dict[str, Callable[[int], Samples]] = {role: part.next for role, part in self._open_stems(stack).items()}
-        if self._room:
-            read = stack.enter_context(open_raw(self._wet))
-            parts["reverb"] = partial(_read_new, read)
-        return parts
+        names = [*self._raw, *(["reverb"] if self._room else [])]
+        return {name: partial(_read_new, stack.enter_context(open_raw(self._kept(name)))) for name in names}
 
 
 def _read_new(read: Read, frames: int) -> Samples:
@@ -415,8 +401,8 @@ class _Step:
 
 def _finish(part: Callable[[int], Samples], write: Write, step: _Step) -> Frames24:
     """A part's next chunk under the gain curve, rounded to 24 bits and written."""
-    blocks = part(step.curve.size // 2)
-    shaped = blocks * step.curve.reshape(blocks.shape)
+    shaped = part(step.curve.size // 2).reshape(step.curve.shape)
+    shaped *= step.curve
     exact: Frames24 = np.rint(shaped, out=shaped).astype(np.int32).reshape(-1, 2)[: step.kept]
     write(exact)
     return exact

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from heapq import merge
 from itertools import chain
 from operator import itemgetter
@@ -140,34 +141,40 @@ def read_score(path: Path) -> Score:
     Raises:
         ScoreError: the file is missing, empty, damaged, has no notes, or is beyond all measure.
     """
-    data = _read(path)
     try:
-        midi = parse_midi(data)
-        parts = _Reader(midi).parts()
-        if not parts:
-            raise ScoreError("holds no notes: choose another MIDI file")
-        _check_size(parts)
-        duration = max(part.end_s for part in parts)
-        _check_duration(duration)
+        return replace(_score(_read(path)), path=path)
     except ScoreError as error:
         raise ScoreError(f"{path}: {error}") from error
+
+
+@lru_cache(maxsize=1)  # a score is checked before a run is touched, and read again where it is played
+def _score(data: bytes) -> Score:
+    """The score in a file's bytes, without its path."""
+    midi = parse_midi(data)
+    parts = _Reader(midi).parts()
+    if not parts:
+        raise ScoreError("holds no notes: choose another MIDI file")
+    _check_size(parts)
+    duration = max(part.end_s for part in parts)
+    _check_duration(duration)
     tracks = tuple(part.track(number) for number, part in enumerate(parts, 1))
     tempo_bpm, metre = _main_tempo(midi.clock, duration), _main_metre(midi, duration)
-    return Score(path, sha256_bytes(data), duration, tempo_bpm, metre, tracks)
+    return Score(Path(), sha256_bytes(data), duration, tempo_bpm, metre, tracks)
 
 
 def _read(path: Path) -> bytes:
+    """A file's bytes; the errors' messages name no file."""
     if not path.is_file():
-        raise ScoreError(f"{path}: no such MIDI file: check the path")
+        raise ScoreError("no such MIDI file: check the path")
     size = path.stat().st_size
     if not size:
-        raise ScoreError(f"{path}: is empty: export the score again")
+        raise ScoreError("is empty: export the score again")
     if size > MAX_FILE_BYTES:
-        raise ScoreError(f"{path}: {size} bytes are more than a score holds ({MAX_FILE_BYTES}): choose another file")
+        raise ScoreError(f"{size} bytes are more than a score holds ({MAX_FILE_BYTES}): choose another file")
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ScoreError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
+        raise ScoreError(f"cannot be read ({error.strerror}): check its permissions") from error
 
 
 def _check_size(parts: Sequence[_Part]) -> None:

@@ -395,6 +395,18 @@ def test_the_models_alone_refuse_what_the_schemas_refuse(document: type[Document
 
 
 @every_document
+def test_a_document_is_refused_where_its_schema_refuses_it(document: type[Document]) -> None:
+    value = EXAMPLES[document]
+    judge = jsonschema.Draft202012Validator(json.loads(export.schema_text(document)))
+    for place in places(value):
+        for part in (None, True, -1, 0.5, 10**6, "", "5", "x" * 5000, [], [1, 1, 1, 1, 1], {}):
+            wrong = changed(value, place, part)
+            if not judge.is_valid(wrong) and (part is not True or at(value, place) != 1):  # Python's true is 1
+                with pytest.raises(document.error, match=r"^a\.json: "):
+                    document.from_value(wrong, "a.json")
+
+
+@every_document
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 def test_numbers_that_are_not_finite_are_refused(document: type[Document], number: float) -> None:
     value = EXAMPLES[document]
