@@ -60,7 +60,7 @@ _MAX_GAIN_DB = 40.0
 _PEAK_MARGIN_DB = 0.05
 # How far levels make up for the tone correction. Wholly, a bright role would be turned up for the highs that were just taken
 # out of it, and the mix were as bright as before; not at all, the roles would lie 10 LU apart.
-_TONE_SHARE = 0.25
+_TONE_SHARE = 0.3
 _MAX_SPREAD_LU = 9.0
 # Low and loud things belong to the middle: how far a role follows its source's place in the picture.
 _PAN_WIDTH: dict[Role, float] = {"keyboard": 0.7, "bass": 0.15, "guitar": 0.7, "drums": 0.25}
@@ -214,7 +214,8 @@ def _plan(measures: Mapping[Role, StemMeasure], pans: Mapping[Role, float]) -> _
     for _ in range(3):
         gains = _gains_db(measures, tone_db)
         total = _sum_of_powers(measures, gains)
-        tone_db = tone_correction(total.mean(axis=0))
+        if measures.keys() - {"drums"}:  # a kit alone keeps its own tone: there is no line for it to follow
+            tone_db = tone_correction(total.mean(axis=0))
     corrected = StemMeasure(np.asarray(total * 10.0 ** (tone_db / 10.0)))
     lufs = corrected.loudness_lufs()
     if not math.isfinite(lufs):

@@ -11,15 +11,15 @@ from phase2_music.rendering.metering import BAND_HZ
 
 SLOPE_DB = -4.5
 """Fall of the octave bands' levels per octave that recorded music is said to have."""
-MAX_CORRECTION_DB = 9.0
-STEM_SLOPE_DB = -4.5
-MAX_STEM_CUT_DB = 15.0
+MAX_CORRECTION_DB = 13.0
+STEM_SLOPE_DB = -6.0
+MAX_STEM_CUT_DB = 25.0
 TAPS = 1540
 
 _OCTAVE_HZ = 1000.0 * 2.0 ** np.arange(-4.0, 4.0)
 _ONE_KHZ = 4  # its place among the octaves
 _TOLERANCE_DB = 6.0  # what lies further off the line is brought so near,
-_STRENGTH = 0.3  # and everything nearer by this share: bands have a character of their own
+_STRENGTH = 0.35  # and everything nearer by this share: bands have a character of their own
 _ABSENT_DB = 30.0  # what lies so far below the strongest band is not played: it is noise, and is not raised
 _ROUNDS = 6
 
