@@ -20,6 +20,7 @@ from typing import Any
 
 from core.errors import EngineError, PhotoneError, UsageError
 from core.manifest import prepare_folder, sha256_file, to_json, write_text
+from flows.runs.locks import run_lock
 from phase2_music.timbre.corpus import MANIFEST, make_corpus
 from phase2_music.timbre.corpus_gm import FAMILIES, HELD_OUT_PROGRAM
 from phase2_music.timbre.corpus_source import CorpusOptions
@@ -93,10 +94,14 @@ def train_family(request: TimbreRequest, report: Report = lambda role, line: Non
     """Make the corpus where there is none, train from the last checkpoint on, export.
 
     Raises:
-        PhotoneError: as `make_corpus`, `train` and `export_model`.
+        PhotoneError: as `make_corpus`, `train` and `export_model`; somebody else trains in the folder.
     """
     corpus = prepare_corpus(request, report)
-    prepare_folder(request.out)
+    with run_lock(request.out):
+        return _train_and_export(request, corpus, report)
+
+
+def _train_and_export(request: TimbreRequest, corpus: Path, report: Report) -> Trained:
     steps = _train(request, corpus, report)
     folder = request.out / MODEL
     card = _exported(folder, steps, request.options)

@@ -8,13 +8,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served import Up, processes_below
 
-from core.errors import EngineError, UsageError
+from core.errors import EngineError, OutputError, UsageError
 from flows import timbres
+from flows.runs.locks import run_lock
 from flows.timbres import TimbreRequest, progress_text, train_families, train_family
 from phase2_music.timbre.corpus import make_corpus
 from phase2_music.timbre.corpus_gm import FLUIDR3
@@ -106,6 +110,18 @@ def test_families_train_side_by_side_and_a_failure_stops_no_other(bass: Path, tm
     made = train_families([good, other])
     assert [trained.unchanged for trained in made] == [True, False]
     assert made[1].card.onnx.sha256 != made[0].card.onnx.sha256
+
+
+@needs_soundfont
+def test_two_trainings_do_not_share_a_folder(bass: Path, tmp_path: Path) -> None:
+    request = TimbreRequest("bass", "smoke", tmp_path / "bass", bass, {"steps": 2, "log_every": 1})
+    with (
+        run_lock(request.out),
+        pytest.raises(OutputError, match=rf"^{tmp_path / 'bass'}: process {os.getpid()} on .*: wait"),
+    ):
+        train_family(request)
+    assert not list(tmp_path.rglob("*.pt"))
+    assert train_family(request).card.training.steps == 2
 
 
 @needs_soundfont
@@ -242,3 +258,36 @@ def test_the_flow_trains_and_shows_its_progress(flow_run: tuple[Path, dict[str, 
     report = next(data for _, kind, data in seen["artifacts"] if kind == "markdown")
     assert f"bass: {card.training.steps} steps" in report
     assert "| whole |" in report
+
+
+@needs_soundfont
+@pytest.mark.timeout(600)
+def test_a_cancelled_training_works_no_more_and_can_be_started_again(up: Up) -> None:
+    run = up.start("train-timbre", role="guitar", preset="smoke", minutes=0.6)
+    folder = up.workspace / "runs" / "timbres" / "smoke" / "guitar"
+    _wait_for(lambda: _steps(folder) >= 10, 240, up)
+    hands = processes_below(up.state["worker"], "flows.runs.stagehand")
+    assert hands
+    up.ask(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": False})
+    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in hands), 10, up)
+    assert up.wait(run, limit_s=30)["state_type"] == "CANCELLED"
+    assert not (folder / "model").exists()
+
+    again = up.start("train-timbre", role="guitar", preset="smoke", minutes=0.6)
+    assert up.wait(again, limit_s=300)["state_type"] == "COMPLETED", up.logs()
+    card = TimbreCard.read(folder / "model" / "card.json")
+    assert card.training.finished
+
+
+def _steps(folder: Path) -> int:
+    """The last step that a training told of."""
+    path = folder / "progress.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return max((int(json.loads(line)["step"]) for line in lines if line.endswith("}")), default=0)
+
+
+def _wait_for(happened: Callable[[], bool], limit_s: float, up: Up) -> None:
+    end = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < end, up.logs()
+        time.sleep(0.1)
