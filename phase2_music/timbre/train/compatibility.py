@@ -57,6 +57,7 @@ def load_rave() -> Any:
             _lend_kaiser()
             _lend_distutils()
             import rave
+            import rave.dataset
             import rave.descript_discriminator
             import rave.pqmf
             import rave.resampler
