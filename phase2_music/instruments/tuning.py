@@ -215,7 +215,7 @@ def _measured(sample: Sample, target_hz: float) -> Sample:
     if not steady:
         return dataclasses.replace(sample, off_cents=(yin, yin), steady=False)
     first = sample.samples[0, round(0.03 * SAMPLE_RATE) : round(1.03 * SAMPLE_RATE)]
-    comb = _worst([comb_pitch(part, SAMPLE_RATE) for part in (*parts, first)], target_hz, sample.tune_cents)
+    comb = _worst([_comb(part, target_hz) for part in (*parts, first)], target_hz, sample.tune_cents)
     return dataclasses.replace(sample, off_cents=(yin, comb), steady=steady)
 
 
@@ -224,10 +224,15 @@ def _fault(sample: Sample, target_hz: float) -> Fault:
     track = yin_track(loop, SAMPLE_RATE)
     if np.mean(track.voiced_probability) < STEADY_PROBABILITY:
         return "hoarse"
-    heard = [track_pitch(track), comb_pitch(loop, SAMPLE_RATE)]
+    heard = [track_pitch(track), _comb(loop, target_hz)]
     if abs(_worst(heard, target_hz, sample.tune_cents)) > IN_TUNE_CENTS:
         return "astray"
     return "beginning" if is_steady(track, target_hz) else "hoarse"
+
+
+def _comb(samples: Samples, target_hz: float) -> float | None:
+    """What the comb hears when it doubts the target: players envelop, filter and shift a sample, and it must still be heard."""
+    return comb_pitch(samples, SAMPLE_RATE, doubted_hz=target_hz)
 
 
 def _worst(found_hz: list[float | None], target_hz: float, tune_cents: float) -> float:

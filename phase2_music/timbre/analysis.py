@@ -7,7 +7,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, signal
+from scipy import fft, ndimage, signal
 
 from core.audio import Audio
 from core.errors import AudioError
@@ -16,6 +16,10 @@ Floats = npt.NDArray[np.float64]
 
 BANDS_HZ: Floats = 35.0 * 2.0 ** (np.arange(0, 9.01, 0.25))
 """Centres of the quarter-octave bands in which colour is described, 35 Hz to 17.9 kHz."""
+
+AUDITORY_HZ: Floats = (10 ** (np.arange(1.5, 40.01, 0.5) / 21.4) - 1.0) / 0.00437
+"""Centres of the bands in which lasting colour is described: half an ear's critical band apart (Glasberg and Moore 1990), 40 Hz
+to 16.7 kHz."""
 
 _HOP = 256
 _WINDOW = 1024
@@ -29,10 +33,12 @@ class SoundModel:
     Attributes:
         samples: shape (frames,), from 5 ms before the onset.
         sample_rate: in Hz.
+        opening: shape (frames,), the first second of the whole sound, or of `samples` where that is too soft.
     """
 
     samples: Floats
     sample_rate: int
+    opening: Floats
 
     @classmethod
     def of(cls, sound: Audio) -> SoundModel:
@@ -46,7 +52,7 @@ class SoundModel:
         if not len(mono) or np.max(np.abs(mono)) < 1e-5:
             raise AudioError("sound is silent: nothing can be made of it")
         start = max(0, strongest_onset(mono, sound.sample_rate) - round(0.005 * sound.sample_rate))
-        return cls(mono[start:], sound.sample_rate)
+        return cls(mono[start:], sound.sample_rate, opening(mono, start, sound.sample_rate))
 
     @cached_property
     def body(self) -> Floats:
@@ -79,24 +85,20 @@ class SoundModel:
 
     @cached_property
     def lasting_colour_db(self) -> Floats:
-        """Mean over time of the body's level in dB in each of BANDS_HZ, the highest at 0.
+        """Mean over time of the opening's level in dB in each of AUDITORY_HZ, the highest at 0.
 
         A held note lasts as long as all that the effect does in turns. The mean of its power (`colour_db`) would hold on to its
         loudest moments alone; the mean of levels weighs them with the rest, as the ear does, which hears in dB. Moments more
         than 40 dB under the loudest do not count, nor does what lies 60 dB under the loudest band.
         """
-        padded = np.pad(self.body, (0, max(0, _LONG_WINDOW - len(self.body))))
+        padded = np.pad(self.opening, (0, max(0, _LONG_WINDOW - len(self.opening))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, _LONG_WINDOW)[:: _LONG_WINDOW // 4]
         spectrum = np.abs(fft.rfft(frames * _hann(_LONG_WINDOW), axis=1)) ** 2
-        power = spectrum @ band_matrix(self.sample_rate, _LONG_WINDOW).T
+        power = spectrum @ auditory_matrix(self.sample_rate).T
         total = power.sum(axis=1)
         level = 10 * np.log10(power[total >= 1e-4 * total.max()] + 1e-20)
         mean = np.maximum(level, level.max() - 60.0).mean(axis=0)
         return np.asarray(mean - mean.max())
-
-    def lasting_colour_at(self, f_hz: Floats) -> Floats:
-        """Lasting colour in dB at frequencies in Hz, interpolated over log frequency."""
-        return np.interp(np.log(np.maximum(f_hz, 1.0)), np.log(BANDS_HZ), self.lasting_colour_db)
 
     def evolution(self, frames: int) -> Floats:
         """How the first `frames` samples differ from the flat body: amplitude gains, shape (bands, columns of 256 frames)."""
@@ -140,6 +142,13 @@ def strongest_onset(mono: Floats, sample_rate: int) -> int:
     while start > 0 and peak - start < 12 and level[start - 1] > 0.1 * level[peak]:
         start -= 1
     return start * width
+
+
+def opening(mono: Floats, onset: int, sample_rate: int) -> Floats:
+    """The second that a listener knows a sound by: its first, unless the one from its strongest onset is 20 dB louder."""
+    audible = int(np.argmax(np.abs(mono) >= 0.01 * np.max(np.abs(mono))))
+    first, strongest = (mono[start : start + sample_rate] for start in (audible, onset))
+    return first if np.mean(first**2) >= 0.01 * np.mean(strongest**2) else strongest
 
 
 def running_rms(samples: Floats, width: int) -> Floats:
@@ -189,3 +198,33 @@ def band_matrix(sample_rate: int, n_fft: int) -> Floats:
         weights = np.maximum(0.0, 1.0 - distance / width) / f[None, :]
         _MATRICES[sample_rate, n_fft] = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
     return _MATRICES[sample_rate, n_fft]
+
+
+@cache
+def auditory_matrix(sample_rate: int) -> Floats:
+    """Weights that average spectral power over each of AUDITORY_HZ, shape (bands, 1025); rows sum to one.
+
+    A row is a triangle over the number of critical bands, half a band to either side, never narrower than a bin and a half.
+    """
+    f = np.arange(_LONG_WINDOW // 2 + 1) * sample_rate / _LONG_WINDOW
+    centres = critical_number(AUDITORY_HZ)
+    width = np.maximum(0.5, critical_number(AUDITORY_HZ + 1.5 * f[1]) - centres)[:, None]
+    weights = np.maximum(0.0, 1.0 - np.abs(critical_number(f)[None, :] - centres[:, None]) / width)
+    return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12))
+
+
+def critical_number(f_hz: Floats) -> Floats:
+    """How many of the ear's critical bands lie below frequencies in Hz (Glasberg and Moore 1990)."""
+    return np.asarray(21.4 * np.log10(1.0 + 0.00437 * f_hz))
+
+
+def sine_density(f_hz: Floats, sample_rate: int) -> Floats:
+    """Power per Hz that a sine of power 1 at each frequency in Hz gives to each of AUDITORY_HZ, shape (bands, sines).
+
+    A Hann window spreads a sine over three bins.
+    """
+    bin_hz = sample_rate / _LONG_WINDOW
+    density = ndimage.convolve1d(auditory_matrix(sample_rate), np.array([1.0, 4.0, 1.0]) / 6.0, axis=1) / bin_hz
+    place = f_hz / bin_hz
+    low = np.minimum(place.astype(np.intp), density.shape[1] - 2)
+    return np.asarray(density[:, low] * (1.0 - (place - low)) + density[:, low + 1] * (place - low))

@@ -40,6 +40,20 @@ def test_trackers_follow_a_missing_fundamental() -> None:
     assert abs(cents_between(comb_pitch(wave, RATE), 110)) < 3
 
 
+def test_a_pitch_in_doubt_must_be_found_with_something_to_spare() -> None:
+    """A tone of 330 Hz over ever more of its twelfth below: in doubt, 110 Hz takes a little more of it to be heard."""
+    t = np.arange(RATE // 2) / RATE
+    above, below = (sum(np.sin(2 * np.pi * f * k * t) / k for k in range(1, 6)) for f in (330.0, 110.0))
+
+    def softest(doubted_hz: float | None) -> float:
+        levels = np.geomspace(0.005, 1.0, 100)
+        found = (comb_pitch(above + level * below, RATE, doubted_hz=doubted_hz) for level in levels)
+        return next(level for level, f in zip(levels, found, strict=True) if f and abs(cents_between(f, 110)) < 5)
+
+    assert softest(None) < softest(110.0) < 1.5 * softest(None)
+    assert comb_pitch(above, RATE, doubted_hz=330.0) == comb_pitch(above, RATE)
+
+
 def test_a_bright_wave_that_repeats_between_two_samples_is_fully_voiced() -> None:
     """No whole number of samples within reach is a period, and at 6 kHz half a sample is much."""
     f = RATE / 1300.5

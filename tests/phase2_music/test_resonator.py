@@ -8,9 +8,9 @@ from sounds import noise
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import AudioError
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
-from phase2_music.timbre.analysis import BANDS_HZ, SoundModel, istft, stft
+from phase2_music.timbre.analysis import AUDITORY_HZ, BANDS_HZ, SoundModel, istft, stft
 from phase2_music.timbre.engines.none import NoTimbre
-from phase2_music.timbre.engines.resonator import GUARD_FRAMES, Resonator, capped, raised
+from phase2_music.timbre.engines.resonator import GUARD_FRAMES, Mix, Resonator
 from phase2_music.timbre.protocol import VoiceRequest
 
 
@@ -132,24 +132,6 @@ def test_a_calm_note_turns_into_its_loop_sooner() -> None:
     assert wandering(0.3) < 0.1 * wandering(0.0)
 
 
-def test_noise_is_cut_from_above_to_its_power_and_soft_bins_stay_whole() -> None:
-    density = np.array([0.1, 3.0, 0.2, 5.0])
-    cut = capped(density, np.ones(4), 2.05)
-    assert np.allclose(cut, [0.1, 1.0, 0.2, 1.0])
-    assert np.sum(capped(density, np.array([1.0, 2.0, 3.0, 4.0]), 2.0) ** 2) == pytest.approx(2.0)
-    assert np.array_equal(capped(density, np.ones(4), 100.0), density)
-    assert not capped(density, np.ones(4), 0.0).any()
-
-
-def test_the_fundamental_is_raised_to_its_share_and_never_lowered() -> None:
-    flat = np.ones(100)
-    up = raised(flat, 0.5)
-    assert up[0] ** 2 == pytest.approx(99.0)
-    assert np.array_equal(up[3:], flat[3:])
-    assert np.array_equal(raised(np.array([10.0, 0.1]), 0.5), [10.0, 0.1])
-    assert len(raised(np.ones(1), 0.5)) == 1
-
-
 def test_the_lasting_colour_weighs_moments_by_time_and_the_power_by_strength() -> None:
     """Loud thuds for a fifth of the time, soft hiss for the rest."""
     white = np.random.default_rng(0).standard_normal(SAMPLE_RATE)
@@ -157,9 +139,52 @@ def test_the_lasting_colour_weighs_moments_by_time_and_the_power_by_strength() -
     thud = np.arange(SAMPLE_RATE) % 11025 < 2205
     sound = np.where(thud, 3.0 * signal.sosfilt(low, white), 0.1 * signal.sosfilt(high, white))
     model = SoundModel.of(Audio(sound, SAMPLE_RATE))
-    thuds, hiss = (int(np.argmin(np.abs(BANDS_HZ - f))) for f in (300, 6000))
-    assert model.colour_db[thuds] > model.colour_db[hiss] + 6
-    assert model.lasting_colour_db[hiss] > model.lasting_colour_db[thuds] + 6
+
+    def rise(colour_db: np.ndarray, bands_hz: np.ndarray) -> float:
+        thuds, hiss = (int(np.argmin(np.abs(bands_hz - f))) for f in (300, 6000))
+        return float(colour_db[hiss] - colour_db[thuds])
+
+    assert rise(model.colour_db, BANDS_HZ) < -6
+    assert rise(model.lasting_colour_db, AUDITORY_HZ) > 6
+
+
+def tones(*f_hz: float) -> np.ndarray:
+    t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    return np.asarray(sum(np.sin(2 * np.pi * f * t) for f in f_hz) * np.exp(-3 * t))
+
+
+def highest_band_hz(sound: np.ndarray) -> float:
+    return float(AUDITORY_HZ[np.argmax(SoundModel.of(Audio(sound, SAMPLE_RATE)).lasting_colour_db)])
+
+
+def test_the_colour_is_that_of_the_first_second_unless_it_is_far_softer() -> None:
+    first, then = tones(1200.0), tones(3100.0)
+    assert highest_band_hz(np.concatenate([first, 1.5 * then])) == pytest.approx(1200, rel=0.06)
+    assert highest_band_hz(np.concatenate([0.05 * first, 1.5 * then])) == pytest.approx(3100, rel=0.06)
+
+
+@pytest.mark.parametrize("key", [31, 43])
+def test_partials_stay_narrow_and_what_lies_between_stays_empty(key: int) -> None:
+    """A bass made of two bell-like partials: it sounds where they do, and nowhere else but at its fundamental."""
+    f0 = key_to_hz(key)
+    note = voice(Audio(tones(1150.0, 4300.0), SAMPLE_RATE), "bass").note(f0, 0.6)
+    loop = note.samples[0, note.loop_start : note.loop_end + 1]
+    power = np.abs(np.fft.rfft(loop)) ** 2
+    f = np.fft.rfftfreq(len(loop), 1 / SAMPLE_RATE)
+
+    def level_db(low: float, high: float) -> float:
+        return float(10 * np.log10(power[(f > low) & (f < high)].sum()))
+
+    for partial in (1150.0, 4300.0):
+        here = level_db(partial / 1.08, partial * 1.08)
+        assert here > level_db(partial * 1.15, partial * 1.4) + 30
+        assert here > level_db(partial / 1.4, partial / 1.15) + 30
+
+
+def test_support_raises_the_fundamental_before_it_gives_up_the_colour() -> None:
+    mixes = [Mix.of(voice(noise(), "bass").template, 0.6, 0.0, support) for support in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert [mix.own for mix in mixes] == [1.0, 1.0, 1.0, 0.5, 0.0]
+    assert [mix.fundamental for mix in mixes] == pytest.approx([0.15, 0.2875, 0.7, 0.7, 0.7])
 
 
 def test_same_seed_same_bytes_other_seed_other_grain() -> None:

@@ -19,7 +19,8 @@ from scipy import fft, ndimage, signal
 from core.audio import Audio
 from core.engines import EngineInfo
 from core.seeds import generator
-from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel, istft, stft
+from phase2_music.timbre.analysis import AUDITORY_HZ, BANDS_HZ, Floats, SoundModel, istft, stft
+from phase2_music.timbre.levels import FULLEST_FUNDAMENTAL, nearest_levels
 from phase2_music.timbre.protocol import Note, VoiceRequest
 from schemas.document import Role
 
@@ -28,7 +29,7 @@ GUARD_FRAMES = 64
 
 _LEAD_S = 0.4  # before the loop: the effect's own beginning
 _LOOP_S = 0.9
-_HIGHEST_HZ = 16000.0  # of harmonics and noise: above, samplers' filters differ and few ears hear
+_HIGHEST_HZ = 15000.0  # of harmonics and noise: above, players filter and interpolate each in its way and few ears hear
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class Mix:
         return cls(
             # A tenth of the power is the most that leaves a note; a thirtieth, at 0.6, stays clear of the trackers' doubt.
             noise=0.085 * character**2 * min(1.0, (1.0 - calm) / 0.7) ** 2,
-            own=own_share(character) * min(1.0 - 0.5 * support, 2.0 * (1.0 - support)),
-            fundamental=template.fundamental + (0.7 - template.fundamental) * support**2,
+            own=own_share(character) * min(1.0, 2.0 * (1.0 - support)),
+            fundamental=template.fundamental
+            + (FULLEST_FUNDAMENTAL - template.fundamental) * min(1.0, 2.0 * support) ** 2,
             onset=character * min(1.0, (1.0 - calm) / 0.3),
             hold=max(0.1, 1.0 - 3.0 * calm),
         )
@@ -118,47 +120,35 @@ class ResonatorVoice:
         return Note(samples, lead, lead + frames - 1, periods * rate / frames)
 
     def _ring(self, f0_hz: float, periods: int, frames: int, mix: Mix, rng: np.random.Generator) -> Floats:
-        harmonic = self._harmonics(f0_hz, periods, frames, mix, rng)
-        budget = mix.noise * float(np.mean(harmonic**2))
+        rate = self.model.sample_rate
+        highest_hz = min(_HIGHEST_HZ, 0.45 * rate)
+        colour_db = self.colour_db(f0_hz, mix.own)
+        levels = nearest_levels(colour_db, f0_hz, highest_hz, mix.noise, mix.fundamental, rate)
+        harmonic = _harmonics(levels.harmonics, periods, frames, rng)
+        f = np.arange(frames // 2 + 1) * rate / frames
+        amplitude = np.sqrt(np.interp(f, AUDITORY_HZ, levels.noise) * (f < _HIGHEST_HZ) * rate / frames)
         # Harmonics are the same in both channels and only the noise differs: the sum to mono keeps every harmonic.
-        middle, side = (self._residual(f0_hz, periods, frames, mix.own, budget, rng) for _ in range(2))
+        middle, side = (self._residual(amplitude, frames, rng) for _ in range(2))
         width = self.template.width
         noise = np.stack([middle + width * side, middle - width * side] if width else [middle])
         ring = harmonic + noise
         return np.asarray(ring / np.sqrt(np.mean(ring**2)))
 
-    def _harmonics(self, f0_hz: float, periods: int, frames: int, mix: Mix, rng: np.random.Generator) -> Floats:
-        count = max(1, int(min(_HIGHEST_HZ, 0.45 * self.model.sample_rate) / f0_hz))
-        numbers = np.arange(1, count + 1)
-        level = raised(10 ** (self.levels_db(numbers * f0_hz, f0_hz, mix.own) / 20), mix.fundamental)
-        spectrum = np.zeros(frames // 2 + 1, dtype=np.complex128)
-        spectrum[numbers * periods] = level * np.exp(1j * rng.uniform(0.0, 2.0 * np.pi, count))
-        return np.asarray(fft.irfft(spectrum, frames) * frames / 2)
-
-    def levels_db(self, f_hz: Floats, f0_hz: float, own: float) -> Floats:
-        """Levels in dB of what lies at frequencies in Hz: the effect's lasting colour by the share `own`, else the template."""
-        number = np.maximum(f_hz / f0_hz, 1.0)
+    def colour_db(self, f0_hz: float, own: float) -> Floats:
+        """Colour of a note in dB at AUDITORY_HZ: the effect's lasting colour by the share `own`, else the template's."""
+        number = np.maximum(AUDITORY_HZ / f0_hz, 1.0)
         family = -20 * self.template.slope * np.log10(number)
-        family -= 6.0 * np.log2(1.0 + (f_hz / self.template.corner_hz) ** 2)
+        family -= 6.0 * np.log2(1.0 + (AUDITORY_HZ / self.template.corner_hz) ** 2)
         if self.template.pluck:
             family += 20 * np.log10(np.maximum(np.abs(np.sin(np.pi * self.template.pluck * number)), 0.1))
-        return np.asarray(own * self.model.lasting_colour_at(f_hz) + (1.0 - own) * family)
+        return np.asarray(own * self.model.lasting_colour_db + (1.0 - own) * family)
 
-    def _residual(
-        self, f0_hz: float, periods: int, frames: int, own: float, budget: float, rng: np.random.Generator
-    ) -> Floats:
-        """The effect's grain between the harmonics, as dense as these but with no more power than `budget`."""
+    def _residual(self, amplitude: Floats, frames: int, rng: np.random.Generator) -> Floats:
+        """The effect's grain, with an amplitude per bin."""
         spectrum = fft.rfft(self.model.texture(frames, rng))
-        f = np.arange(len(spectrum)) * self.model.sample_rate / frames
         # Partials of the effect's own would stand between the harmonics: level the grain, then give it the smooth colour.
         smooth = ndimage.uniform_filter1d(np.abs(spectrum) ** 2, max(3, round(40.0 * frames / self.model.sample_rate)))
-        # A harmonic of amplitude a stands for `periods` bins: noise as dense has a / sqrt(periods) in each.
-        density = 10 ** (self.levels_db(f, f0_hz, own) / 20) / np.sqrt(periods)
-        band_hz = critical_band_hz(f)
-        # Noise is heard between harmonics that the ear tells apart; where several share a band it would only roughen them.
-        # Below the fundamental nothing belongs to the note.
-        density *= np.minimum(1.0, (0.5 * f0_hz / band_hz) ** 2) * np.clip(f / f0_hz, 0.0, 1.0) ** 4 * (f < _HIGHEST_HZ)
-        noise = spectrum / np.sqrt(np.maximum(smooth, 1e-12)) * capped(density, band_hz, 2.0 * budget)
+        noise = spectrum / np.sqrt(np.maximum(smooth, 1e-12)) * amplitude
         return np.asarray(fft.irfft(noise, frames) * frames / 2)
 
     def _begin(self, ring: Floats, lead: int, f0_hz: float, mix: Mix) -> Floats:
@@ -194,39 +184,12 @@ def own_share(character: float) -> float:
     return min(1.0, 2.2 * character)
 
 
-def raised(amplitudes: Floats, share: float) -> Floats:
-    """Amplitudes of harmonics, the lowest raised where the fundamental would hold less than a share (0..1) of the power.
-
-    The second and the third follow at -8 and -16 dB: they say whose fundamental it is.
-    """
-    fundamental = np.sqrt(share / (1.0 - share) * np.sum(amplitudes[1:] ** 2))
-    low = fundamental * 10 ** (np.array([0.0, -8.0, -16.0]) / 20)
-    result = amplitudes.copy()
-    result[:3] = np.maximum(result[:3], low[: len(result)])
-    return result
-
-
-def critical_band_hz(f_hz: Floats) -> Floats:
-    """Width in Hz of the ear's critical band around frequencies in Hz (Glasberg and Moore 1990)."""
-    return np.asarray(24.7 + 0.108 * f_hz)
-
-
-def capped(density: Floats, band_hz: Floats, power: float) -> Floats:
-    """Densities of noise, shape (bins,), cut from above until their squares add up to `power` at most.
-
-    Noise may take only so much of a note. The ceiling falls with the width of the critical band: in wide bands noise costs most
-    and is missed least, since harmonics stand in each of them. What is soft anyway stays whole.
-    """
-    # Bin n meets the ceiling c where (density band)^2 = c: with the ceiling there, bins below keep their power and the others
-    # have c / band^2.
-    order = np.argsort((density * band_hz) ** 2)
-    squares, weights = (density**2)[order], (band_hz**-2.0)[order]
-    below = np.concatenate([[0.0], np.cumsum(squares)])
-    above = np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]])
-    n = int(np.searchsorted(below[:-1] + squares / weights * above[:-1], power))
-    if n == len(density):
-        return density
-    return np.minimum(density, np.sqrt(max(power - below[n], 0.0) / above[n]) / band_hz)
+def _harmonics(power: Floats, periods: int, frames: int, rng: np.random.Generator) -> Floats:
+    """A ring of `frames` samples of harmonics with `periods` whole periods, in phases of their own."""
+    spectrum = np.zeros(frames // 2 + 1, dtype=np.complex128)
+    phases = np.exp(1j * rng.uniform(0.0, 2.0 * np.pi, len(power)))
+    spectrum[periods * np.arange(1, len(power) + 1)] = np.sqrt(power) * phases
+    return np.asarray(fft.irfft(spectrum, frames) * frames / 2)
 
 
 def calmest_place(ring: Floats, f0_hz: float, sample_rate: int) -> int:
@@ -275,7 +238,7 @@ def _shape(samples: Floats, gains: Floats, sample_rate: int) -> Floats:
 class Resonator:
     """Harmonic resynthesis with masked residual."""
 
-    info = EngineInfo(name="resonator", version="2")
+    info = EngineInfo(name="resonator", version="3")
 
     def voice(self, request: VoiceRequest) -> ResonatorVoice:
         """Analyse an effect.
