@@ -173,8 +173,8 @@ def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness
     fade, rise = round(0.01 * rate), round(0.001 * rate)
     hit[-fade:] *= np.linspace(1.0, 0.0, fade)
     # Some players ramp a fresh voice over their first 64 frames, and none a re-struck one: the sample lets these pass in
-    # silence and brings its own millisecond of rise.
-    hit[:rise] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(rise) / rise)
+    # silence and brings its own millisecond of rise, gentle enough for the sharpest grain.
+    hit[:rise] *= np.sin(0.5 * np.pi * np.arange(rise) / rise) ** 4
     hit = np.concatenate([np.zeros(RAMP_FRAMES), hit])
     return normalise_loudness(Audio(hit.astype(np.float32), rate), loudness_lufs + piece.level_db, -1.0)
 
