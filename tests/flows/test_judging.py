@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from served import Up, processes_below
+from served import CANCEL_S, Up, processes_below
 
 from core.errors import UsageError
 from flows.evaluation.verdicts import Question, judge
@@ -22,7 +22,7 @@ def test_an_evaluation_ends_with_its_figures(up: Up) -> None:
     assert "china" in report
 
 
-def test_a_cancelled_evaluation_works_no_more_within_five_seconds(up: Up) -> None:
+def test_a_cancelled_evaluation_works_no_more(up: Up) -> None:
     run = up.start("evaluate", what="foley")  # goes on for minutes
     end = time.monotonic() + 90
     while "materials" not in str(up.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})):
@@ -33,7 +33,7 @@ def test_a_cancelled_evaluation_works_no_more_within_five_seconds(up: Up) -> Non
     began = time.monotonic()
     up.ask(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": False})
     while any(Path(f"/proc/{pid}").exists() for pid in hands):
-        assert time.monotonic() - began < 5, "the work goes on"
+        assert time.monotonic() - began < CANCEL_S, "the work goes on"
         time.sleep(0.05)
     print(f"cancelled: no work left after {time.monotonic() - began:.2f} s")
     assert up.wait(run, limit_s=30)["state_type"] == "CANCELLED"

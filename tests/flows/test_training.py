@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Up, processes_below
+from served import CANCEL_S, Up, processes_below
 
 from core.errors import EngineError, OutputError, UsageError
 from flows import timbres
@@ -269,7 +269,7 @@ def test_a_cancelled_training_works_no_more_and_can_be_started_again(up: Up) -> 
     hands = processes_below(up.state["worker"], "flows.runs.stagehand")
     assert hands
     up.ask(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}, "force": False})
-    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in hands), 10, up)
+    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in hands), CANCEL_S, up)
     assert up.wait(run, limit_s=30)["state_type"] == "CANCELLED"
     assert not (folder / "model").exists()
 
