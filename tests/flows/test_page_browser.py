@@ -25,7 +25,7 @@ from core.audio import SAMPLE_RATE
 from flows.page import media_of, shown_of, write_page
 from flows.runs.songs import Made
 from flows.service.player import player_app
-from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, comb_pitch
+from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.rendering.encoding import read_blocks
 from phase2_music.rendering.score import read_score
@@ -263,7 +263,7 @@ def test_keys_sound_at_their_pitch(visit: Visit, role: str, keys: tuple[int, ...
         sound = visit.notes(role, [[0.0, key, 110, 1.0], [1.5, key, 110, 1.0]], 2.6)
         for begin_s in (0.1, 1.6):
             steady = sound[round(begin_s * SAMPLE_RATE) : round((begin_s + 0.9) * SAMPLE_RATE)].astype(np.float32)
-            for pitch in (comb_pitch(steady, SAMPLE_RATE), comb_pitch(steady, SAMPLE_RATE)):
+            for pitch in (yin_pitch(steady, SAMPLE_RATE), comb_pitch(steady, SAMPLE_RATE)):
                 assert abs(cents_between(pitch or 1.0, key_to_hz(key))) < 5, (role, key, pitch)
 
 
@@ -282,7 +282,7 @@ def test_samples_that_are_off_are_set_right(browser: Browser, demo_run: tuple[Pa
     keyboard.write_text(text)
     visit = Visit(browser, folder)
     sound = visit.notes("keyboard", [[0.0, 60, 110, 1.0]], 1.0)[4410:].astype(np.float32)
-    assert abs(cents_between(comb_pitch(sound, SAMPLE_RATE) or 1.0, key_to_hz(60)) - 30) < 5
+    assert abs(cents_between(yin_pitch(sound, SAMPLE_RATE) or 1.0, key_to_hz(60)) - 30) < 5
     visit.context.close()
 
 
