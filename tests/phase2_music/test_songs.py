@@ -71,4 +71,9 @@ def test_made_up_scores_keep_to_loudness_and_peak(
     folder = tmp_path_factory.mktemp("made-up")
     midi.save(folder / "score.mid")
     score = read_score(folder / "score.mid")
-    check(folder / "song", render_song(score, find_band(noise_band), folder / "song", RenderOptions()))
+    song = render_song(score, find_band(noise_band), folder / "song", RenderOptions())
+    if score.roles == ("drums",) and song.warnings:  # single hits far apart: they are not crushed, and the song says so
+        assert "its peaks stand so far out" in song.warnings[0]
+        assert song.true_peak_dbtp <= -1.0
+    else:
+        check(folder / "song", song)
