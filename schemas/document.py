@@ -40,7 +40,7 @@ class Document(Part):
         Raises:
             cls.error: the value breaks the schema; the message names the place.
         """
-        with suppress(ValidationError, ValueError, RecursionError):
+        with suppress(ValueError, RecursionError):  # pydantic's ValidationError is a ValueError
             # Strictly read, the model refuses all that its schema refuses (a test holds it to that), in a tenth of the time.
             return cls.model_validate_json(json.dumps(value), strict=True)
         problem = schema_problem(cls.schema_name, value)

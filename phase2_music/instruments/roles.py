@@ -26,7 +26,7 @@ class RoleSpec:
     `lo_key` to `hi_key` is the range that is sampled and measured; the outermost zones reach on to keys 0 and 127.
     `character` is the default of the dial from 0 (pure tone) to 1 (the effect itself). `program` and `bank` are General
     MIDI's; `loudness_lufs` is that of each sample; `mix_lufs` that of the role's stem in a mix before the tone correction,
-    which lifts what is low: in the end the bass lies some 4 LU below the keyboard, and the drums 2 LU above it.
+    which lifts what is low: in the end the bass lies some 4 LU below the keyboard, and the drums up to 3 LU above it.
     """
 
     lo_key: int

@@ -29,7 +29,7 @@ _STEM_VERSION = 1  # raised when the same messages come to sound otherwise
 _MAX_TAIL_S = 12.0
 _POLYPHONY = 512
 _GAIN = 0.5
-# 4th order, FluidSynth's own default. A bright sample played a semitone off its root gets images 36 to 41 dB below it, with 7th
+# 4th order, FluidSynth's own default. A bright sample played a semitone off its root gets images 37 to 45 dB below it, with 7th
 # order none; that takes a third longer, and the samples' own grain lies higher.
 _INTERPOLATION = 4
 _BLOCK_FRAMES = 256 * GRID_FRAMES

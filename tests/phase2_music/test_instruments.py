@@ -11,8 +11,10 @@ from sounds import noise, request, tone
 from core.audio import SAMPLE_RATE, Audio, read_audio
 from core.errors import AudioError
 from core.manifest import sha256_file
+from flows.evaluation.measures import start_click_db
+from flows.evaluation.sources import make_source
 from phase2_music.instruments.build import build_instrument
-from phase2_music.instruments.drums import KIT
+from phase2_music.instruments.drums import KIT, render_piece
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.instruments.roles import RAMP_FRAMES, ROLE_SPECS
 from phase2_music.instruments.sf2 import (
@@ -26,6 +28,7 @@ from phase2_music.instruments.sf2 import (
 from phase2_music.instruments.sfz import OPCODES
 from phase2_music.instruments.zones import key_spans
 from phase2_music.rendering.synth import play_keys
+from phase2_music.timbre.analysis import SoundModel
 from phase2_music.timbre.engines.none import NoTimbre
 from phase2_music.timbre.engines.resonator import Resonator
 from schemas.document import MELODIC_ROLES, ROLES
@@ -283,3 +286,10 @@ def test_sfz_says_what_the_document_says(noise_band: Path, role: str) -> None:
 
 def test_kit_names_are_unique() -> None:
     assert len({piece.name for piece in KIT}) == len(KIT) == 47
+
+
+def test_the_sharpest_grain_begins_without_a_break() -> None:
+    model = SoundModel.of(make_source("click").sound)
+    for piece in KIT:
+        hit = render_piece(model, piece, 0, 1, -20.0).samples[0]
+        assert start_click_db(hit) <= -3.0, piece.name

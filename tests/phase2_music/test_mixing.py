@@ -344,6 +344,12 @@ def test_the_song_lies_near_the_line(song: tuple[Path, Mix]) -> None:
     assert off_the_line(np.array(third)) < 8.0
 
 
+def test_a_kit_that_plays_alone_keeps_its_own_tone(tmp_path: Path, raw: dict[Role, Path]) -> None:
+    alone = mixed(tmp_path / "alone", {"drums": raw["drums"]})
+    assert set(alone.tone_db) == {0.0}
+    assert np.ptp(mixed(tmp_path / "two", {role: raw[role] for role in ("bass", "drums")}).tone_db) > 1.0
+
+
 # Blocks
 
 

@@ -10,8 +10,8 @@ It pins SciPy 1.10 and Lightning 1.9 (which means Python 3.11). What else it mee
 - Python 3.12 took `distutils` away, which GPUtil imports: `_lend_distutils`.
 - PyTorch 2.9 and later export ONNX through torch.export by default, which fails on weight_norm's hooks: `export.py`
   names the other exporter (`dynamo=False`).
-- `rave.core` imports GPUtil, librosa and lmdb, and `rave.dataset` udls (which wants Flask), though nothing of that is
-  called: on a machine without a package index they have to be brought along (docs/timbres.md lists the wheels).
+- `rave.core` imports GPUtil, librosa and lmdb, and `rave.dataset` requests and udls (which wants Flask), though nothing of
+  that is called: on a machine without a package index they have to be brought along (docs/timbres.md lists the wheels).
 """
 
 from __future__ import annotations
