@@ -17,18 +17,12 @@ from scipy import signal
 from core.audio import Audio
 from core.loudness import normalise_loudness
 from core.seeds import generator
-from phase2_music.instruments.roles import RAMP_FRAMES
+from phase2_music.instruments.roles import CHOKES, RAMP_FRAMES
 from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel
 
 MEMBRANE = (1.0, 1.594, 2.136, 2.296, 2.653, 2.918)
 BAR = (1.0, 2.756, 5.404, 8.933)
 PLATE = (1.0, 1.48, 2.61, 3.27, 4.19, 5.66)
-
-HATS = 1
-WHISTLES = 2
-GUIROS = 3
-CUICAS = 4
-TRIANGLES = 5
 
 _BUSY_KEYS = {35, 36, 37, 38, 40, 42, 44, 46, 70}
 
@@ -57,7 +51,11 @@ class Piece:
     bursts: int = 1
     burst_s: float = 0.011
     level_db: float = 0.0
-    exclusive_class: int = 0
+
+    @property
+    def exclusive_class(self) -> int:
+        """Number of the group whose pieces cut each other, 0 for none."""
+        return next((n for n, (ringing, cut) in enumerate(CHOKES.items(), 1) if self.key in (ringing, *cut)), 0)
 
     @property
     def alternatives(self) -> int:
@@ -72,28 +70,24 @@ def _drum(key: int, name: str, hz: float, body_s: float, drop: float) -> Piece:
     )  # fmt: skip
 
 
-def _bar(key: int, name: str, hz: float, body_s: float, cls: int = 0) -> Piece:
+def _bar(key: int, name: str, hz: float, body_s: float) -> Piece:
     return Piece(
         key, name, body=1.0, body_hz=hz, body_s=body_s, modes=BAR, grain=0.15, lo_hz=hz, hi_hz=hz * 5, grain_s=0.03,
-        onset=0.5, onset_ratio=1.5, level_db=-6.0, exclusive_class=cls,
+        onset=0.5, onset_ratio=1.5, level_db=-6.0,
     )  # fmt: skip
 
 
-def _cymbal(
-    key: int, name: str, lo_hz: float, grain_s: float, level_db: float, cls: int = 0, body: float = 0.1
-) -> Piece:
+def _cymbal(key: int, name: str, lo_hz: float, grain_s: float, level_db: float, body: float = 0.1) -> Piece:
     return Piece(
         key, name, body=body, body_hz=lo_hz * 0.35, body_s=grain_s * 0.6, modes=PLATE, grain=1.0, lo_hz=lo_hz,
-        hi_hz=16000.0, grain_s=grain_s, onset=0.3, onset_ratio=2.0, level_db=level_db, exclusive_class=cls,
+        hi_hz=16000.0, grain_s=grain_s, onset=0.3, onset_ratio=2.0, level_db=level_db,
     )  # fmt: skip
 
 
-def _shaker(
-    key: int, name: str, lo_hz: float, grain_s: float, bursts: int = 1, burst_s: float = 0.03, cls: int = 0
-) -> Piece:
+def _shaker(key: int, name: str, lo_hz: float, grain_s: float, bursts: int = 1, burst_s: float = 0.03) -> Piece:
     return Piece(
         key, name, grain=1.0, lo_hz=lo_hz, hi_hz=14000.0, grain_s=grain_s, onset=0.2, onset_ratio=2.0, bursts=bursts,
-        burst_s=burst_s, level_db=-8.0, exclusive_class=cls,
+        burst_s=burst_s, level_db=-8.0,
     )  # fmt: skip
 
 
@@ -105,11 +99,11 @@ KIT: tuple[Piece, ...] = (
     Piece(39, "Hand Clap", grain=1.0, lo_hz=700.0, hi_hz=5200.0, grain_s=0.22, bursts=4, level_db=-3.0),
     replace(_drum(40, "Electric Snare", 215.0, 0.13, 0.3), body=0.5, grain=1.0, lo_hz=500.0, hi_hz=12000.0, grain_s=0.18),
     _drum(41, "Low Floor Tom", 82.0, 0.6, 0.4),
-    _cymbal(42, "Closed Hi-Hat", 6500.0, 0.08, -8.0, HATS),
+    _cymbal(42, "Closed Hi-Hat", 6500.0, 0.08, -8.0),
     _drum(43, "High Floor Tom", 98.0, 0.55, 0.4),
-    _cymbal(44, "Pedal Hi-Hat", 5000.0, 0.06, -10.0, HATS),
+    _cymbal(44, "Pedal Hi-Hat", 5000.0, 0.06, -10.0),
     _drum(45, "Low Tom", 117.0, 0.5, 0.4),
-    _cymbal(46, "Open Hi-Hat", 6000.0, 0.7, -8.0, HATS),
+    _cymbal(46, "Open Hi-Hat", 6000.0, 0.7, -8.0),
     _drum(47, "Low-Mid Tom", 139.0, 0.45, 0.4),
     _drum(48, "Hi-Mid Tom", 165.0, 0.4, 0.4),
     _cymbal(49, "Crash Cymbal 1", 2800.0, 2.0, -5.0),
@@ -135,18 +129,18 @@ KIT: tuple[Piece, ...] = (
     _shaker(69, "Cabasa", 4200.0, 0.09),
     _shaker(70, "Maracas", 5500.0, 0.05),
     Piece(71, "Short Whistle", body=1.0, body_hz=2350.0, body_s=0.25, modes=(1.0, 1.012), grain=0.3, lo_hz=1800.0,
-          hi_hz=5000.0, grain_s=0.2, level_db=-8.0, exclusive_class=WHISTLES),
+          hi_hz=5000.0, grain_s=0.2, level_db=-8.0),
     Piece(72, "Long Whistle", body=1.0, body_hz=2350.0, body_s=0.9, modes=(1.0, 1.012), grain=0.3, lo_hz=1800.0,
-          hi_hz=5000.0, grain_s=0.8, level_db=-8.0, exclusive_class=WHISTLES),
-    _shaker(73, "Short Guiro", 2200.0, 0.03, bursts=6, burst_s=0.018, cls=GUIROS),
-    _shaker(74, "Long Guiro", 2200.0, 0.04, bursts=14, burst_s=0.026, cls=GUIROS),
+          hi_hz=5000.0, grain_s=0.8, level_db=-8.0),
+    _shaker(73, "Short Guiro", 2200.0, 0.03, bursts=6, burst_s=0.018),
+    _shaker(74, "Long Guiro", 2200.0, 0.04, bursts=14, burst_s=0.026),
     _bar(75, "Claves", 2500.0, 0.09),
     _bar(76, "Hi Wood Block", 1150.0, 0.08),
     _bar(77, "Low Wood Block", 860.0, 0.09),
-    replace(_drum(78, "Mute Cuica", 480.0, 0.13, -0.5), exclusive_class=CUICAS),
-    replace(_drum(79, "Open Cuica", 400.0, 0.3, -0.7), exclusive_class=CUICAS),
-    _bar(80, "Mute Triangle", 4300.0, 0.15, TRIANGLES),
-    _bar(81, "Open Triangle", 4300.0, 1.6, TRIANGLES),
+    _drum(78, "Mute Cuica", 480.0, 0.13, -0.5),
+    _drum(79, "Open Cuica", 400.0, 0.3, -0.7),
+    _bar(80, "Mute Triangle", 4300.0, 0.15),
+    _bar(81, "Open Triangle", 4300.0, 1.6),
 )  # fmt: skip
 
 

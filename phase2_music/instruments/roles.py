@@ -15,6 +15,10 @@ COMPACT_KEY_STEP = 6
 
 DRUM_BANK = 128
 
+CHOKES: dict[int, tuple[int, ...]] = {46: (42, 44), 72: (71,), 74: (73,), 79: (78,), 81: (80,)}
+"""General MIDI's pieces that ring until they are cut, by key, and the short pieces of the same thing that cut them: hi-hats,
+whistles, guiros, cuicas, triangles."""
+
 RAMP_FRAMES = 64
 """Silence before each drum sample, which FluidSynth's ramp over a fresh voice may take; rendering strikes so much earlier."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import merge
+from operator import attrgetter
 from typing import NamedTuple
 
 from core.audio import SAMPLE_RATE
-from phase2_music.instruments.roles import DRUM_BANK, ROLE_SPECS, RoleSpec
+from phase2_music.instruments.roles import CHOKES, DRUM_BANK, ROLE_SPECS, RoleSpec
 from phase2_music.rendering.score import ScoreEvent, Track
 
 GRID_FRAMES = 64
@@ -25,6 +27,9 @@ layers, darker. FluidSynth itself does not answer to controller 67."""
 _DRUM_SUBSTITUTES = {
     27: 75, 28: 39, 29: 73, 30: 74, 31: 37, 32: 37, 33: 76, 34: 80, 82: 70, 83: 54, 84: 53, 85: 75, 86: 41, 87: 43, 88: 70,
 }  # fmt: skip
+
+# Key of each piece that rings until it is cut, by itself and by those that cut it.
+_RINGING = {key: ringing for ringing, cut in CHOKES.items() for key in (ringing, *cut)}
 
 _SUSTAIN, _SOSTENUTO, _SOFT = 64, 66, 67
 _SOUND_OFF, _RESET, _NOTES_OFF = 120, 121, 123
@@ -49,6 +54,21 @@ class Window:
 
     start_s: float
     end_s: float
+
+
+def kits(tracks: Sequence[Track]) -> list[Track]:
+    """Drum tracks, those that share a channel as one: a file may have a track for each piece, and one piece cuts another."""
+    by_channel: dict[int, list[Track]] = defaultdict(list)
+    for track in tracks:
+        by_channel[track.channel].append(track)
+    return [replace(first, events=_merged([first, *others])) for first, *others in by_channel.values()]
+
+
+def _merged(tracks: Sequence[Track]) -> tuple[ScoreEvent, ...]:
+    """All notes of tracks on one channel, and the channel's controllers once."""
+    first, *others = tracks
+    notes = ([event for event in track.events if event.kind in ("on", "off")] for track in others)
+    return tuple(merge(first.events, *notes, key=attrgetter("time_s")))
 
 
 def perform(
@@ -78,7 +98,8 @@ def turns_that_fit(tracks: int, turns: int) -> int:
 class _Player:
     """Deals the notes of one track over the channels that carry the instrument's round robins.
 
-    A key that still sounds is struck again on the channel where it sounds, so that it ends there as it would on one channel.
+    A key that still sounds is struck again on the channel where it sounds, so that it ends there as it would on one channel. So
+    is a piece of the kit that is to cut one that rings: SF2's exclusive classes do not reach other channels.
     """
 
     def __init__(self, spec: RoleSpec, channel: int, turns: int, fold_octaves: bool, early: int) -> None:
@@ -89,6 +110,7 @@ class _Player:
         self._last: dict[int, int] = {}  # key -> its last turn
         self._held: Counter[int] = Counter()  # folded octaves may hold one key more than once
         self._ringing: set[int] = set()  # keys that are up and sound by a pedal
+        self._open: dict[int, int] = {}  # ringing piece of the kit that nothing has cut yet -> its turn
         self._pedals: set[int] = set()
         self._wheel = _Wheel()
         self._early = early
@@ -114,13 +136,24 @@ class _Player:
 
     def _strike(self, frame: int, event: ScoreEvent) -> Message:
         key = self._key(event.number)
-        last = self._last.get(key, self._turns - 1)
-        turn = last if self._held[key] or key in self._ringing else (last + 1) % self._turns
+        turn = self._turn(key)
         self._last[key] = turn
         self._held[key] += 1
         self._ringing.discard(key)
         velocity = max(1, round(event.value * SOFT_PEDAL)) if _SOFT in self._pedals else event.value
         return Message(frame, self._channel + turn, "on", key, velocity)
+
+    def _turn(self, key: int) -> int:
+        """Which round robin plays a key that is struck."""
+        last = self._last.get(key, self._turns - 1)
+        turn = last if self._held[key] or key in self._ringing else (last + 1) % self._turns
+        ringing = _RINGING.get(key) if self._spec.bank == DRUM_BANK else None
+        if ringing is None:
+            return turn
+        turn = self._open.pop(ringing, turn)
+        if key == ringing:
+            self._open[key] = turn
+        return turn
 
     def _let_go(self, frame: int, event: ScoreEvent) -> Iterator[Message]:
         key = self._key(event.number)

@@ -18,7 +18,7 @@ from phase2_music.instruments.sets import read_band, role_soundfont
 from phase2_music.rendering.encoding import RAW_SUFFIX, stem_suffix
 from phase2_music.rendering.metering import StemMeasure
 from phase2_music.rendering.mixing import Mix, MixOptions, mix_stems
-from phase2_music.rendering.performance import Window, perform, turns_that_fit
+from phase2_music.rendering.performance import Window, kits, perform, turns_that_fit
 from phase2_music.rendering.score import Score
 from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.rendering.synth import StemRequest, library_version, render_stems
@@ -26,7 +26,7 @@ from schemas.document import Role
 from schemas.song import Reverb, ScoreRecord, ScoreTrack, Song, Stem
 
 DOCUMENT = "song.json"
-_SONG_VERSION = 3  # raised when the same score, band and options come to sound otherwise
+_SONG_VERSION = 4  # raised when the same score, band and options come to sound otherwise
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,7 @@ def _request(score: Score, role: Role, band: Band, options: RenderOptions, folde
     if role not in band.sf2:
         raise InstrumentError(f"the score needs {role}, and the band has none: build one or use another score")
     tracks = [track for track in score.tracks if track.role == role]
+    tracks = kits(tracks) if role == "drums" else tracks
     turns = turns_that_fit(len(tracks), band.turns[role])
     messages = perform(tracks, turns, _window(score, options), options.fold_octaves, band.lead_frames[role])
     return StemRequest(role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}{RAW_SUFFIX}")

@@ -84,13 +84,14 @@ class Track:
     """One instrument of the score: what one track of the file plays with one program on one channel.
 
     Its events are sorted by time; at one time they keep the file's order, but a key ends before it is struck again. Its
-    channel's controllers are among them.
+    channel's controllers are among them. Tracks with one `channel` (its port times 16 and its number there) share it.
     `volume_db` is the mean level that the file's volume and expression controllers give its notes.
     """
 
     number: int
     name: str
     program: int
+    channel: int
     is_drum: bool
     role: Role
     notes: int
@@ -198,6 +199,7 @@ def _check_duration(duration_s: float) -> None:
 class _Channel:
     """What a channel has been told so far, and all that it is told: (tick, order in the file, kind, number, value)."""
 
+    number: int
     is_drum: bool
     volume: int = 100
     expression: int = 127
@@ -294,6 +296,7 @@ class _Part:
             number=number,
             name=self.name or f"Track {number}",
             program=self.program,
+            channel=self.channel.number,
             is_drum=self.is_drum,
             role=role_of_program(self.program, self.is_drum, median_low(keys)),
             notes=len(self.notes),
@@ -365,7 +368,8 @@ class _Reader:
         where = (message.port, message.channel)
         channel = self._channels.get(where)
         if channel is None:
-            channel = self._channels[where] = _Channel(is_drum=message.channel == _DRUM_CHANNEL)
+            number = 16 * message.port + message.channel
+            channel = self._channels[where] = _Channel(number, is_drum=message.channel == _DRUM_CHANNEL)
         if message.kind == _ON and message.data2:
             self._begin(index, order, channel, message)
         elif message.kind in (_ON, _OFF):

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phase2_music.rendering.performance import GRID_FRAMES, MAX_CHANNELS, Message, Window, perform, turns_that_fit
+from phase2_music.rendering.performance import GRID_FRAMES, MAX_CHANNELS, Message, Window, kits, perform, turns_that_fit
 from phase2_music.rendering.score import ScoreEvent, Track
 from schemas.document import Role
 
 WHOLE = Window(0.0, 100.0)
 
 
-def track(*events: ScoreEvent, role: Role = "keyboard") -> Track:
-    return Track(1, "a", 0, role == "drums", role, 1, 0, 127, 0.0, events)
+def track(*events: ScoreEvent, role: Role = "keyboard", channel: int = 0) -> Track:
+    return Track(1, "a", 0, channel, role == "drums", role, 1, 0, 127, 0.0, events)
 
 
 def on(time_s: float, key: int, velocity: int = 100) -> ScoreEvent:
@@ -48,6 +48,33 @@ def test_a_key_that_still_sounds_is_struck_again_where_it_sounds() -> None:
         [track(cc(0, 64, 127), on(0, 60), off(1, 60), on(2, 60), off(3, 60), cc(4, 64, 0), on(5, 60))], 2, WHOLE
     )
     assert channels(pedal) == [0, 0, 1]
+
+
+def hats(*keys: int, role: Role = "drums") -> list[int]:
+    """The channels on which keys are struck one after the other."""
+    return channels(
+        perform(
+            [track(*(each for t, k in enumerate(keys) for each in (on(t, k), off(t + 0.1, k))), role=role)], 2, WHOLE
+        )
+    )
+
+
+def test_a_piece_that_cuts_another_is_struck_where_that_one_rings() -> None:
+    assert hats(42, 46, 42, 42, 42) == [0, 0, 0, 1, 0]  # what is cut rings no more: turns go on
+    assert hats(42, 42, 46, 44, 44) == [0, 1, 0, 0, 1]
+    assert hats(46, 46, 42) == [0, 0, 0]  # an open hat cuts an open one
+    assert hats(46, 38, 38) == [0, 0, 1]
+    assert hats(42, 46, 42, role="keyboard") == [0, 0, 1]
+
+
+def test_tracks_of_a_kit_on_one_channel_are_played_as_one() -> None:
+    volume, closed = cc(0, 7, 90), [on(1, 42), off(1.1, 42)]
+    opened = [on(0.5, 46), off(0.6, 46)]
+    a, b = track(volume, *closed, role="drums", channel=9), track(volume, *opened, role="drums", channel=9)
+    c = track(volume, *closed, role="drums", channel=25)
+    one, other = kits([a, b, c])
+    assert one.events == (volume, *opened, *closed)
+    assert other == c
 
 
 @pytest.mark.parametrize(
