@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from core.audio import SAMPLE_RATE, Samples
+from core.audio import Samples
 from core.errors import ScoreError
-from core.loudness import LoudnessMeter, TruePeakMeter, from_db, inter_sample_peaks
+from core.loudness import TruePeakMeter, from_db, inter_sample_peaks
 from core.manifest import TEMPORARY_PREFIX
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.rendering.convolution import Convolver
@@ -43,7 +43,7 @@ from phase2_music.rendering.encoding import (
     read_blocks,
     write_whole,
 )
-from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, StemMeasure, StemMeter
+from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, SongMeter, StemMeasure, StemMeter, loudness_of_hops
 from phase2_music.rendering.reverb import Room, room_impulse
 from phase2_music.rendering.tone import Levels, minimum_phase, stem_tone, tone_correction
 from schemas.document import Role
@@ -54,7 +54,6 @@ Result = TypeVar("Result")
 _CHUNK_FRAMES = 32 * HOP_FRAMES  # what is worked on at a time
 _ROOM_FRAMES = 4 * HOP_FRAMES  # the room's convolution steps by this much,
 _TONE_FRAMES = 2 * HOP_FRAMES  # and the tone correction by this
-_SHORTEST_FRAMES = 4 * HOP_FRAMES  # what loudness is measured of
 _EDGE = 24  # frames whose neighbours lie in the next chunk
 _MAX_GAIN_DB = 40.0
 _PEAK_MARGIN_DB = 0.05
@@ -297,7 +296,7 @@ class _Bus:
 
     def measure(self, threshold: float) -> BusMeasure:
         """Go over the stems and their sum; peaks between samples count where they may reach `threshold`."""
-        meter, peaks = StemMeter(), _BusPeaks(threshold)
+        meter, peaks = SongMeter(), _BusPeaks(threshold)
         with ExitStack() as stack:
             room = self._open_room(stack)
             tasks = {role: part.next for role, part in self._open_stems(stack).items()}
@@ -388,8 +387,8 @@ class _BusPeaks:
         self._peaks.append(np.maximum(here.reshape(-1, BLOCK_FRAMES).max(axis=1), loudest))
         self._before = joined[:, -2 * _EDGE :]
 
-    def measure(self, meter: StemMeter) -> BusMeasure:
-        return BusMeasure(np.concatenate(self._peaks), np.concatenate(self._energy), meter.measure().k_powers())
+    def measure(self, meter: SongMeter) -> BusMeasure:
+        return BusMeasure(np.concatenate(self._peaks), np.concatenate(self._energy), meter.k_powers())
 
 
 @dataclass(frozen=True)
@@ -419,7 +418,7 @@ def _steps(bus: _Bus, gain: MasterGain) -> Iterator[_Step]:
 
 def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path | None) -> tuple[float, float]:
     """Second pass: the curve over every part, and the parts' sum. Gives its loudness in LUFS and true peak in dBTP."""
-    loudness, peak = LoudnessMeter(SAMPLE_RATE, 2), TruePeakMeter(2)
+    meter, peak = SongMeter(), TruePeakMeter(2)
     with ExitStack() as stack:
         tasks = {
             name: partial(_finish, part, stack.enter_context(open_writer(outputs.get(name), bus.frames)))
@@ -429,12 +428,10 @@ def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path 
         for done in _side_by_side(bus.pool, tasks, _steps(bus, gain)):
             total = _added(list(done.values()))
             write_song(total)
-            samples = np.ascontiguousarray(total.T) * np.float32(1.0 / FULL_SCALE)
-            loudness.add(samples)
-            peak.add(samples)
-    if bus.frames < _SHORTEST_FRAMES:
-        loudness.add(np.zeros((2, _SHORTEST_FRAMES - bus.frames), dtype=np.float32))
-    return loudness.integrated_lufs(), peak.true_peak_dbtp()
+            samples = np.multiply(total, np.float32(1.0 / FULL_SCALE), dtype=np.float32)
+            meter.add(samples)
+            peak.add(np.ascontiguousarray(samples.T))
+    return loudness_of_hops(meter.k_powers()), peak.true_peak_dbtp()
 
 
 def _side_by_side(

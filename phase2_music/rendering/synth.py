@@ -32,7 +32,7 @@ _GAIN = 0.5
 # 4th order, FluidSynth's own default. A bright sample played a semitone off its root gets images 37 to 45 dB below it, with 7th
 # order none; that takes a third longer, and the samples' own grain lies higher.
 _INTERPOLATION = 4
-_BLOCK_FRAMES = 256 * GRID_FRAMES
+_BLOCK_FRAMES = 1024 * GRID_FRAMES
 _TAIL_FRAMES = 32 * GRID_FRAMES
 
 # The first synthesiser of a process fills FluidSynth's tables and does not make others wait: a second one that is made

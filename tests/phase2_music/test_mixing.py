@@ -30,7 +30,7 @@ from phase2_music.rendering.encoding import (
     stem_suffix,
     sum_error_dbfs,
 )
-from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, StemMeasure, StemMeter
+from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, SongMeter, StemMeasure, StemMeter, loudness_of_hops
 from phase2_music.rendering.mixing import Mix, MixOptions, _gains_db, measure_stem, mix_stems, pan_gains
 from phase2_music.rendering.reverb import Room, room_impulse
 from phase2_music.rendering.tone import MAX_CORRECTION_DB, SLOPE_DB, minimum_phase, octave_levels_db, tone_correction
@@ -383,6 +383,29 @@ def test_a_stem_measured_in_blocks_is_measured_right(raw: dict[Role, Path], size
         assert measure.powers.sum() / len(measure.powers) == pytest.approx(
             float(np.sum(stereo**2)) / (len(measure.powers) * HOP_FRAMES), rel=0.01
         )
+
+
+@pytest.mark.parametrize("sizes", [(1024,), (64, 40000, 7), (300000,)])
+def test_a_song_is_as_loud_in_bins_as_behind_the_filter_of_the_standard(
+    raw: dict[Role, Path], sizes: tuple[int, ...]
+) -> None:
+    for path in raw.values():
+        stereo = np.fromfile(path, dtype=np.float32).reshape(-1, 2)
+        meter, start, number = SongMeter(), 0, 0
+        while start < len(stereo):
+            size = sizes[number % len(sizes)]
+            meter.add(stereo[start : start + size])
+            start, number = start + size, number + 1
+        assert loudness_of_hops(meter.k_powers()) == pytest.approx(loudness_lufs(Audio(stereo.T, RATE)), abs=0.02)
+
+
+@pytest.mark.parametrize(("seconds", "near_lu"), [(0.05, 0.15), (0.3, 0.05)])  # the filter rings on for a while
+def test_a_song_shorter_than_a_gating_block_has_a_loudness(seconds: float, near_lu: float) -> None:
+    t = np.arange(round(seconds * RATE)) / RATE
+    stereo = np.repeat(0.3 * np.sin(2 * np.pi * 500 * t)[:, None], 2, axis=1).astype(np.float32)
+    meter = SongMeter()
+    meter.add(stereo)
+    assert loudness_of_hops(meter.k_powers()) == pytest.approx(loudness_lufs(Audio(stereo.T, RATE)), abs=near_lu)
 
 
 def test_measures_that_are_handed_over_change_nothing(tmp_path: Path, raw: dict[Role, Path]) -> None:
