@@ -183,21 +183,17 @@ def _hann(size: int) -> Floats:
     return np.asarray(signal.get_window("hann", size))
 
 
-_MATRICES: dict[tuple[int, int], Floats] = {}
-
-
+@cache
 def band_matrix(sample_rate: int, n_fft: int) -> Floats:
     """Weights that average spectral power over each of BANDS_HZ, shape (bands, n_fft // 2 + 1); rows sum to one.
 
     A row is a triangle over log frequency, a quarter octave to either side, never narrower than two bins.
     """
-    if (sample_rate, n_fft) not in _MATRICES:
-        f = np.maximum(np.arange(n_fft // 2 + 1) * sample_rate / n_fft, 1.0)
-        width = np.maximum(0.25, np.log2(1.0 + 2.0 * sample_rate / n_fft / BANDS_HZ))[:, None]
-        distance = np.abs(np.log2(f)[None, :] - np.log2(BANDS_HZ)[:, None])
-        weights = np.maximum(0.0, 1.0 - distance / width) / f[None, :]
-        _MATRICES[sample_rate, n_fft] = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-    return _MATRICES[sample_rate, n_fft]
+    f = np.maximum(np.arange(n_fft // 2 + 1) * sample_rate / n_fft, 1.0)
+    width = np.maximum(0.25, np.log2(1.0 + 2.0 * sample_rate / n_fft / BANDS_HZ))[:, None]
+    distance = np.abs(np.log2(f)[None, :] - np.log2(BANDS_HZ)[:, None])
+    weights = np.maximum(0.0, 1.0 - distance / width) / f[None, :]
+    return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12))
 
 
 @cache
