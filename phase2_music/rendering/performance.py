@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +35,9 @@ _RINGING = {key: ringing for ringing, cut in CHOKES.items() for key in (ringing,
 _SUSTAIN, _SOSTENUTO, _SOFT = 64, 66, 67
 _SOUND_OFF, _RESET, _NOTES_OFF = 120, 121, 123
 _MODES = range(124, 128)
-_BANK_SELECT = (0, 32)
+_PORTAMENTO_FROM = 84
+# The band has one sound a role, so banks mean nothing; by the legato pedal FluidSynth would play one note at a time.
+_UNTOLD = (0, 32, 68)
 _DATA, _DATA_FINE, _UNREGISTERED, _REGISTERED = 6, 38, (98, 99), (100, 101)
 
 
@@ -50,10 +53,11 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """The part of the score that is played, in seconds."""
+    """The part of the score that is played, in seconds; `cut` where the score goes on behind it."""
 
     start_s: float
     end_s: float
+    cut: bool = True
 
 
 def kits(tracks: Sequence[Track]) -> list[Track]:
@@ -77,11 +81,12 @@ def perform(
     """The messages of all tracks in playing order.
 
     Each track has `turns` channels of its own, one for each round robin of the instrument (one for all where the synthesiser
-    has too few): track t's turn r plays on channel t * turns + r. Controllers before the window are told at its start; at its
-    end all keys and pedals come up. All is told `lead_frames` earlier: so much silence stands before the samples.
+    has too few): track t's turn r plays on channel t * turns + r. Controllers before the window are told at its start; where it
+    cuts the score all keys and pedals come up. All is told `lead_frames` earlier, from frame -`lead_frames` on: so much silence
+    stands before the samples.
     """
     turns = turns_that_fit(len(tracks), turns)
-    early = round(lead_frames / GRID_FRAMES) * GRID_FRAMES
+    early = on_grid(lead_frames)
     messages: list[Message] = []
     for index, track in enumerate(tracks):
         player = _Player(ROLE_SPECS[track.role], index * turns, turns, fold_octaves, early)
@@ -112,36 +117,40 @@ class _Player:
         self._ringing: set[int] = set()  # keys that are up and sound by a pedal
         self._open: dict[int, int] = {}  # ringing piece of the kit that nothing has cut yet -> its turn
         self._pedals: set[int] = set()
+        self._glide_from: ScoreEvent | None = None
         self._wheel = _Wheel()
         self._early = early
 
     def play(self, events: Sequence[ScoreEvent], window: Window) -> Iterator[Message]:
+        end_s = window.end_s if window.cut else math.inf  # what is told behind the last note shapes how it rings on
         for event in events:
-            frame = _grid_frame(min(max(event.time_s, window.start_s), window.end_s) - window.start_s)
-            frame = max(0, frame - self._early)
+            frame = _grid_frame(min(max(event.time_s, window.start_s), end_s) - window.start_s) - self._early
             if event.kind == "on":
-                if window.start_s <= event.time_s < window.end_s:
-                    yield self._strike(frame, event)
+                if window.start_s <= event.time_s < end_s:
+                    yield from self._strike(frame, event)
             elif event.kind == "off":
                 yield from self._let_go(frame, event)
-            elif event.time_s <= window.end_s:
+            elif event.time_s <= end_s:
                 yield from self._tell(frame, event)
-        if events and events[-1].time_s > window.end_s:
-            yield from self._lift_pedals(_grid_frame(window.end_s - window.start_s))
+        if events and events[-1].time_s > end_s:
+            yield from self._lift_pedals(_grid_frame(end_s - window.start_s))
 
     def _lift_pedals(self, frame: int) -> Iterator[Message]:
         """Where the window cuts the score, what the pedals hold would sound on. (A score may end with a pedal down.)"""
         for pedal in sorted(self._pedals & {_SUSTAIN, _SOSTENUTO}):
             yield from self._tell(frame, ScoreEvent(0.0, "cc", pedal, 0))
 
-    def _strike(self, frame: int, event: ScoreEvent) -> Message:
+    def _strike(self, frame: int, event: ScoreEvent) -> Iterator[Message]:
         key = self._key(event.number)
         turn = self._turn(key)
         self._last[key] = turn
         self._held[key] += 1
         self._ringing.discard(key)
+        if self._glide_from:  # the next note alone begins at its key, on whichever turn that is
+            yield Message(frame, self._channel + turn, *self._glide_from[1:])
+            self._glide_from = None
         velocity = max(1, round(event.value * SOFT_PEDAL)) if _SOFT in self._pedals else event.value
-        return Message(frame, self._channel + turn, "on", key, velocity)
+        yield Message(frame, self._channel + turn, "on", key, velocity)
 
     def _turn(self, key: int) -> int:
         """Which round robin plays a key that is struck."""
@@ -171,8 +180,13 @@ class _Player:
                 # Omni, mono and poly end all notes and else mean nothing to a track that has its channels for itself;
                 # FluidSynth would take mono as an order to shut the channels behind.
                 event = event._replace(number=_NOTES_OFF)
+            if event.number == _SOSTENUTO and (event.value >= 64) == (_SOSTENUTO in self._pedals):
+                return  # FluidSynth would catch what was struck since the pedal went down
             self._follow(event.number, event.value)
-            if event.number in _BANK_SELECT:  # the band has one sound a role
+            if event.number in _UNTOLD:
+                return
+            if event.number == _PORTAMENTO_FROM:
+                self._glide_from = event
                 return
         for told in self._wheel.answer(event):
             number = self._key(told.number) if told.kind == "key_pressure" else told.number
@@ -243,5 +257,10 @@ class _Wheel:
         return event._replace(value=max(-8192, min(8191, value)))
 
 
+def on_grid(frames: float) -> int:
+    """The nearest frame of the grid."""
+    return round(frames / GRID_FRAMES) * GRID_FRAMES
+
+
 def _grid_frame(time_s: float) -> int:
-    return round(time_s * SAMPLE_RATE / GRID_FRAMES) * GRID_FRAMES
+    return on_grid(time_s * SAMPLE_RATE)

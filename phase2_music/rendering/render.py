@@ -18,7 +18,7 @@ from phase2_music.instruments.sets import read_band, role_soundfont
 from phase2_music.rendering.encoding import RAW_SUFFIX, stem_suffix
 from phase2_music.rendering.metering import StemMeasure
 from phase2_music.rendering.mixing import Mix, MixOptions, mix_stems
-from phase2_music.rendering.performance import Window, kits, perform, turns_that_fit
+from phase2_music.rendering.performance import Window, kits, on_grid, perform, turns_that_fit
 from phase2_music.rendering.score import Score
 from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.rendering.synth import StemRequest, library_version, render_stems
@@ -197,9 +197,10 @@ def _choices(options: RenderOptions) -> dict[str, bool | int | float | str | Non
 
 def _window(score: Score, options: RenderOptions) -> Window:
     if options.preview_s is None:
-        return Window(0.0, score.duration_s)
+        return Window(0.0, score.duration_s, cut=False)
     start_s = score.first_note_s
-    return Window(start_s, min(score.duration_s, start_s + options.preview_s))
+    end_s = start_s + options.preview_s
+    return Window(start_s, min(score.duration_s, end_s), cut=end_s < score.duration_s)
 
 
 def raw_stems(
@@ -237,8 +238,11 @@ def _request(score: Score, role: Role, band: Band, options: RenderOptions, folde
     tracks = [track for track in score.tracks if track.role == role]
     tracks = kits(tracks) if role == "drums" else tracks
     turns = turns_that_fit(len(tracks), band.turns[role])
-    messages = perform(tracks, turns, _window(score, options), options.fold_octaves, band.lead_frames[role])
-    return StemRequest(role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}{RAW_SUFFIX}")
+    lead = band.lead_frames[role]
+    messages = perform(tracks, turns, _window(score, options), options.fold_octaves, lead)
+    return StemRequest(
+        role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}{RAW_SUFFIX}", on_grid(lead)
+    )
 
 
 def _score_record(score: Score) -> ScoreRecord:

@@ -329,7 +329,7 @@ def _played(notes: Sequence[_Note], clock: Clock) -> Iterator[tuple[_Ordered, _O
             struck, starts, [*starts[1:], (math.inf, math.inf)], strict=True
         ):
             if next_s > start_s:  # of notes on one key at one time the last one counts
-                end_s = max(clock.seconds_at(note.end), start_s + _SHORTEST_NOTE_S)
+                end_s = clock.seconds_at(note.end)  # however short: a pedal that goes down behind it must not catch it
                 # Careless exporters write the end of a key behind its next beginning.
                 end_order = min(note.end_order, next_order - 0.5) if end_s >= next_s else note.end_order
                 yield (

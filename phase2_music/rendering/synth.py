@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
@@ -25,7 +26,7 @@ from phase2_music.rendering.metering import StemMeasure, StemMeter
 from phase2_music.rendering.performance import GRID_FRAMES, Message
 from schemas.document import Role
 
-_STEM_VERSION = 1  # raised when the same messages come to sound otherwise
+_STEM_VERSION = 2  # raised when the same messages come to sound otherwise
 _MAX_TAIL_S = 12.0
 _POLYPHONY = 512
 _GAIN = 0.5
@@ -48,9 +49,15 @@ _MISSING_FUNCTIONS = {
 }
 
 
+_Send = Callable[[Message], object]
+
+
 @dataclass(frozen=True)
 class StemRequest:
-    """One role's part: its SF2, how many tracks play it on how many channels each (`turns`), what they play, where it goes."""
+    """One role's part: its SF2, how many tracks play it on how many channels each (`turns`), what they play, where it goes.
+
+    The messages may begin at frame -`lead_frames`; the stem begins at 0.
+    """
 
     role: Role
     sf2: Path
@@ -58,13 +65,15 @@ class StemRequest:
     turns: int
     messages: Sequence[Message]
     out: Path
+    lead_frames: int = 0
 
     def key(self, sf2_sha256: str) -> str:
         """Hash of all that the stem depends on."""
         kinds = {kind: number for number, kind in enumerate(sorted({message.kind for message in self.messages}))}
         rows = np.array([(*m[:2], kinds[m.kind], *m[3:]) for m in self.messages], dtype=np.int64)
         settings = [_POLYPHONY, _GAIN, _INTERPOLATION, _MAX_TAIL_S, library_version()]
-        part = [self.role, sf2_sha256, self.tracks, self.turns, list(kinds), sha256_bytes(rows.tobytes())]
+        channels = [self.tracks, self.turns, self.lead_frames]
+        part = [self.role, sf2_sha256, *channels, list(kinds), sha256_bytes(rows.tobytes())]
         return sha256_json([_STEM_VERSION, *settings, *part])
 
 
@@ -94,43 +103,46 @@ def render_stem(request: StemRequest) -> StemMeasure:
     """
     meter = StemMeter()
     with _synth(request.sf2, request.role, request.tracks, request.turns) as synth, request.out.open("wb") as file:
-        for block in _play(synth, request.messages):
+        for block in _play(synth, request.messages, request.lead_frames):
             file.write(block.data)
             meter.add(block)
     return meter.measure()
 
 
-def _play(synth: Any, messages: Sequence[Message]) -> Iterator[Samples]:
-    """Blocks of shape (frames, 2): the messages, then the tail until nothing sounds. Each block is overwritten by the next."""
+def _play(synth: Any, messages: Sequence[Message], lead_frames: int) -> Iterator[Samples]:
+    """Blocks of shape (frames, 2): the notes, then the tail. Each block is overwritten by the next."""
     block: Samples = np.zeros((_BLOCK_FRAMES, 2), dtype=np.float32)
     fill, send = _filler(synth, block), _sender(synth)
-    now = filled = 0
-    for message in messages:
+    notes = next((n for n in range(len(messages), 0, -1) if messages[n - 1].kind in ("on", "off")), 0)
+    now, filled, skipped = -lead_frames, 0, lead_frames
+    for message in messages[:notes]:
         while now < message.frame:
             frames = min(_BLOCK_FRAMES - filled, message.frame - now)
             fill(filled, frames)
             now, filled = now + frames, filled + frames
             if filled == _BLOCK_FRAMES:
-                yield block
-                filled = 0
+                yield block[skipped:]
+                filled = skipped = 0
         send[message.kind](message)
-    yield block[:filled]
-    yield from _tail(synth)
+    yield block[min(skipped, filled) : filled]
+    yield from _tail(synth, deque(messages[notes:]), now, send)
 
 
-def _tail(synth: Any) -> Iterator[Samples]:
-    """What rings on after the last message, at most `_MAX_TAIL_S`, faded at its end."""
-    blocks = round(_MAX_TAIL_S * SAMPLE_RATE / _TAIL_FRAMES)
-    for number in range(blocks):
-        if not _voices(synth):
-            return
-        block = _samples(synth, _TAIL_FRAMES)
-        if number == blocks - 1:
-            block *= np.linspace(1.0, 0.0, _TAIL_FRAMES, dtype=np.float32)[:, None]
+def _tail(synth: Any, told: deque[Message], now: int, send: Mapping[str, _Send]) -> Iterator[Samples]:
+    """What rings on after the last note, with what is told meanwhile; at most `_MAX_TAIL_S`, faded at its end."""
+    end = now + round(_MAX_TAIL_S * SAMPLE_RATE / _TAIL_FRAMES) * _TAIL_FRAMES
+    while now < end and _voices(synth):
+        while told and told[0].frame <= now:
+            message = told.popleft()
+            send[message.kind](message)
+        until = min(now + _TAIL_FRAMES, told[0].frame if told else end, end)
+        block = _samples(synth, until - now)
+        block *= np.clip((end - np.arange(now, until, dtype=np.float32)) / _TAIL_FRAMES, 0.0, 1.0)[:, None]
         yield block
+        now = until
 
 
-def _sender(synth: Any) -> Mapping[str, Callable[[Message], object]]:
+def _sender(synth: Any) -> Mapping[str, _Send]:
     """For each kind of message what tells it to a synthesiser."""
     library, pointer = _library(), synth.synth
     return {

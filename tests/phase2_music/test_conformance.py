@@ -349,6 +349,39 @@ def test_the_sustain_pedal_holds_notes_until_it_comes_up(player: Player) -> None
     assert level_db(dry, 1.2, 1.7) < level_db(sound, 1.2, 1.7) - 40
 
 
+def test_a_pedal_does_not_catch_a_note_that_ended_before_it_went_down(player: Player) -> None:
+    grace = event(0, 0x90, A4, 100) + event(2, 0x80, A4, 0) + control(64, 127, delta=1)
+    after = event(0, 0x90, 45, 1) + event(960, 0x80, 45, 0)
+    assert level_db(player.play(grace + after), 0.0, 0.1) > -60
+    assert level_db(player.play(grace + after), 0.6, 0.9) < -60
+    none = event(0, 0x90, A4, 100) + event(0, 0x80, A4, 0) + control(64, 127)
+    assert level_db(player.play(none + after), 0.0, 0.1) > -60
+    assert level_db(player.play(none + after), 0.6, 0.9) < -60
+
+
+def test_a_pedal_that_trembles_behind_the_last_note_holds_it_on(player: Player) -> None:
+    chord = control(64, 127) + held(ticks=240)
+    for behind in (control(64, 110, delta=100) + control(64, 100, delta=100), control(1, 0, delta=100)):
+        assert level_db(player.play(chord + behind), 1.0, 1.5) == pytest.approx(
+            level_db(player.play(chord), 1.0, 1.5), abs=0.5
+        )
+
+
+def test_what_rings_on_behind_the_last_note_is_faded_and_silenced(player: Player) -> None:
+    chord = control(64, 127) + held(ticks=240)
+    faded = player.play(chord + control(11, 64, delta=240) + control(11, 0, delta=480))
+    plain = player.play(chord)
+    assert level_db(faded, 0.6, 0.9) - level_db(plain, 0.6, 0.9) == pytest.approx(40 * np.log10(64 / 127), abs=0.5)
+    assert level_db(faded, 1.2, 1.5) < level_db(plain, 1.2, 1.5) - 60
+    cymbal = note(46, 60, channel=9)
+    stopped = player.play(cymbal + event(420, CC | 9, 120, 0), role="drums")
+    assert level_db(stopped, 0.55, 0.7) < level_db(player.play(cymbal, role="drums"), 0.55, 0.7) - 60
+
+
+def test_controllers_long_behind_the_last_note_make_a_song_no_longer(player: Player) -> None:
+    assert len(player.play(held() + control(121, 0, delta=9600))) < 3 * SAMPLE_RATE
+
+
 def test_half_pedal_is_up(player: Player) -> None:
     """FluidSynth's pedal, as General MIDI's, is a switch at 64."""
     up = player.play(control(64, 63) + held(ticks=240) + meta(1440, 1))
@@ -388,6 +421,37 @@ def test_sostenuto_holds_only_the_notes_that_were_down(player: Player) -> None:
     first, second = (abs(np.sum(spectrum * np.exp(-2j * np.pi * key_to_hz(key) * t))) for key in (60, 81))
     assert second < 0.01 * first  # the second does not
     assert level_db(sound, 2.9, 3.1) < level_db(sound, 1.5, 1.9) - 50
+
+
+def test_sostenuto_told_again_catches_nothing_new(player: Player) -> None:
+    caught = event(0, 0x90, A4, 100) + control(66, 70) + event(480, 0x80, A4, 0)
+    later = event(0, 0x90, 45, 100) + control(66, 127, delta=10) + event(470, 0x80, 45, 0)
+    sound = player.play(caught + later + control(66, 0, delta=1440))
+    alone = player.play(caught + event(960, 0x90, 45, 1) + event(480, 0x80, 45, 0) + control(66, 0))
+    assert level_db(sound, 1.6, 2.2) == pytest.approx(level_db(alone, 1.6, 1.9), abs=1.0)
+    assert f0_hz(sound, 1.6, 2.2) == pytest.approx(440, rel=0.01)
+
+
+def test_a_note_that_is_to_glide_is_the_next_one_alone(player: Player) -> None:
+    glide = control(5, 3) + held(ticks=480) + control(84, A4 - 12) + held(ticks=480) + held(ticks=480) + held(ticks=480)
+    sound = player.play(glide)
+    assert cents(sound, 0.55, 0.65) < -100
+    for start in (0.05, 1.05, 1.55):
+        assert cents(sound, start, start + 0.1) == pytest.approx(0, abs=10)
+
+
+def test_the_legato_pedal_loses_no_note_of_a_chord(player: Player) -> None:
+    chord = b"".join(event(0, 0x90, key, 100) for key in (60, 64, 67)) + event(960, 0x80, 60, 0)
+    told, plain = player.play(control(68, 127) + chord), player.play(chord)
+    assert level_db(told, 0.2, 0.9) == pytest.approx(level_db(plain, 0.2, 0.9), abs=0.1)
+
+
+def test_the_first_beat_of_a_kit_is_as_late_as_the_others(player: Player) -> None:
+    """Its samples begin with silence, and are struck earlier by as much."""
+    early = replace(player.band, lead_frames=dict.fromkeys(ROLES, 64), turns=dict.fromkeys(ROLES, 1))
+    sound = replace(player, band=early).play(note(38, 480, channel=9) + note(38, 480, channel=9), role="drums")
+    second = round(SAMPLE_RATE / 2 / 64) * 64
+    np.testing.assert_allclose(sound[:4000], sound[second : second + 4000], atol=1e-4)
 
 
 def test_the_soft_pedal_softens(player: Player) -> None:
