@@ -9,8 +9,9 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder; put it in the place of `path` (whole, the old one removed) when the block ends well."""
+    """Give a temporary folder; put it in the place of `path` (whole, the old one removed) when the block ends well.
+
+    Raises:
+        OutputError: `path` is a file, or cannot be written to; `DiskFullError` when the disk is full.
+    """
+    _check_folder(path)
+    if path.name in ("", ".."):  # ".", say, which has no name to put a temporary one beside
+        path = path.resolve()
     temporary = _temporary(path)
     try:
         temporary.mkdir(parents=True)
@@ -112,14 +120,32 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def check_replaceable(path: Path, own: Sequence[str], what: str) -> None:
+    """Make sure that a folder which is to be replaced as a whole holds nothing but what an earlier run wrote there.
+
+    `own` are patterns (`fnmatch`) of the paths in it, `what` names what they are.
+
+    Raises:
+        OutputError: it is a file, or holds something else.
+    """
+    _check_folder(path)
+    for name in (entry.relative_to(path).as_posix() for entry in path.rglob("*")):
+        if TEMPORARY_PREFIX not in name and not any(fnmatch(name, pattern) for pattern in own):
+            raise OutputError(f"{path}: holds {name}, which is not {what}: choose an empty folder with --out")
+
+
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is a file, not a folder: choose another folder with --out")
+
+
 def prepare_folder(path: Path) -> None:
     """Make a folder and make sure that it can be written to, before any work is done.
 
     Raises:
         OutputError: it is a file, or cannot be made or written to.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path}: is a file, not a folder: choose another folder with --out")
+    _check_folder(path)
     probe = _temporary(path / "probe")
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -457,15 +457,13 @@ def instrument(
 ) -> None:
     """Build a playable instrument (SFZ, SF2, samples) out of SOUND."""
     from core.audio import read_audio
-    from core.errors import OutputError
-    from core.manifest import sha256_file
-    from phase2_music.instruments.build import InstrumentRequest, build_instrument
+    from core.manifest import check_replaceable, sha256_file
+    from phase2_music.instruments.build import InstrumentRequest, build_instrument, own_files
     from phase2_music.timbre import TIMBRE_ENGINES
 
     engine = TIMBRE_ENGINES.load(timbre or TIMBRE_ENGINES.default)
     audio = read_audio(sound)
-    if out.is_dir() and any(out.iterdir()) and not (out / "instrument.json").is_file():
-        raise OutputError(f"{out}: holds other files than an instrument: choose an empty folder with --out")
+    check_replaceable(out, own_files(role), f"part of a {role}")
     request = InstrumentRequest(audio, sound.name, sha256_file(sound), name or sound.stem, role, **rest)
     built = build_instrument(request, engine, out).instrument
     if as_json:

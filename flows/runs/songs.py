@@ -17,15 +17,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from core.errors import DocumentError, InstrumentError, ScoreError
-from core.manifest import sha256_file, write_bytes
+from core.errors import DocumentError, ScoreError
+from core.manifest import check_replaceable, sha256_file, write_bytes
 from flows.page import media_of, shown_of, write_page
 from flows.page.media import SCORE_FILE
 from flows.runs.archive import archive_stage
 from flows.runs.cover import cover_stage
 from flows.runs.ledger import RUN_FILE, Ledger, files_under
 from flows.runs.locks import run_lock
-from phase2_music.rendering.render import Band, RenderOptions, find_band, render_song
+from phase2_music.rendering.render import OWN_FILES, Band, RenderOptions, find_band, render_song
 from phase2_music.rendering.score import Score, map_roles, read_score
 from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.scores import bundled_scores, find_score
@@ -272,11 +272,11 @@ def render(instruments: Path, options: SongOptions, out: Path, show: ShowScore =
     """Play a score with a folder of instruments into `out`; a song that is there already, made of the same, stays.
 
     Raises:
-        InstrumentError: no instruments there, or `out` holds something other than a song.
+        InstrumentError: no instruments there.
+        OutputError: `out` is a file or holds something other than a song.
     """
     score = options.read()
     band = band_of(instruments)
-    if out.is_dir() and any(out.iterdir()) and not (out / "song.json").is_file():
-        raise InstrumentError(f"{out}: holds other files than a song: choose an empty folder with --out")
+    check_replaceable(out, OWN_FILES, "part of a song")
     show(score)
     return render_song(score, band, out, options.render, stem_cache())

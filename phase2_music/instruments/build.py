@@ -207,6 +207,16 @@ def file_name(role: Role, key: int, turn: int = 1) -> str:
     return f"{role}_{key:03d}.flac" if turn == 1 else f"{role}_{key:03d}_{turn}.flac"
 
 
+def own_files(role: Role) -> tuple[str, ...]:
+    """Patterns of what an instrument's folder holds."""
+    return (
+        "instrument.json",
+        *(f"{role}.{kind}" for kind in ("sfz", "sf2", "dspreset")),
+        "samples",
+        f"samples/{role}_*.flac",
+    )
+
+
 def _write(instrument: Instrument, samples: list[Sample], out: Path, *, compact: bool) -> None:
     role = instrument.role
     with atomic_folder(out) as folder:

@@ -15,17 +15,24 @@ from core.audio import SAMPLE_RATE
 from core.errors import DocumentError, InstrumentError
 from core.manifest import atomic_folder, sha256_file, sha256_json
 from phase2_music.instruments.sets import read_band, role_soundfont
-from phase2_music.rendering.encoding import RAW_SUFFIX, stem_suffix
+from phase2_music.rendering.encoding import FILE_FORMATS, RAW_SUFFIX, stem_suffix
 from phase2_music.rendering.metering import StemMeasure
 from phase2_music.rendering.mixing import Mix, MixOptions, mix_stems
 from phase2_music.rendering.performance import Window, kits, on_grid, perform, turns_that_fit
 from phase2_music.rendering.score import Score
 from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.rendering.synth import StemRequest, library_version, render_stems
-from schemas.document import Role
+from schemas.document import ROLES, Role
 from schemas.song import Reverb, ScoreRecord, ScoreTrack, Song, Stem
 
 DOCUMENT = "song.json"
+OWN_FILES = (
+    DOCUMENT,
+    *(f"song.{kind}" for kind in FILE_FORMATS),
+    "stems",
+    *(f"stems/{part}{suffix}" for part in (*ROLES, "reverb") for suffix in (".wav", ".flac")),
+)
+"""Patterns of what a song's folder holds."""
 _SONG_VERSION = 4  # raised when the same score, band and options come to sound otherwise
 
 

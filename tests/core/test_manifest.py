@@ -15,6 +15,7 @@ from core.manifest import (
     TEMPORARY_PREFIX,
     atomic_folder,
     atomic_path,
+    check_replaceable,
     prepare_folder,
     sha256_bytes,
     sha256_file,
@@ -220,3 +221,33 @@ def test_sweep_finds_what_a_killed_write_leaves(tmp_path: Path) -> None:
         assert len(names(tmp_path)) == 1
         sweep(tmp_path)
         assert names(tmp_path) == []
+
+
+def test_what_is_replaced_holds_nothing_of_the_users(tmp_path: Path) -> None:
+    own = ("a.json", "parts", "parts/*.wav")
+    check_replaceable(tmp_path / "none", own, "part of an a")
+    folder = tmp_path / "a"
+    (folder / "parts").mkdir(parents=True)
+    for name in ("a.json", "parts/1.wav", ".photone-tmp-1234-a.json"):
+        (folder / name).write_text("ours")
+    check_replaceable(folder, own, "part of an a")
+    (folder / "parts" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="a: holds parts/mine.txt, which is not part of an a: choose an empty folder"):
+        check_replaceable(folder, own, "part of an a")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        check_replaceable(folder / "a.json", own, "part of an a")
+
+
+def test_a_folder_never_takes_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "song.wav").write_text("mine")
+    with pytest.raises(OutputError, match="song.wav: is a file, not a folder"), atomic_folder(tmp_path / "song.wav"):
+        pass
+    assert (tmp_path / "song.wav").read_text() == "mine"
+
+
+def test_the_folder_where_one_is_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with atomic_folder(Path()) as folder:
+        (folder / "a").write_text("x")
+    assert names(tmp_path) == ["here", "here/a"]
