@@ -11,7 +11,7 @@ import numpy as np
 
 from core.audio import SAMPLE_RATE, Audio, write_audio
 from core.engines import EngineInfo
-from core.errors import InstrumentError
+from core.errors import AudioError, InstrumentError
 from core.manifest import atomic_folder
 from phase2_music.instruments.cleaning import clean
 from phase2_music.instruments.decentsampler import dspreset_text
@@ -19,7 +19,7 @@ from phase2_music.instruments.drums import KIT, best_model, render_piece
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
 from phase2_music.instruments.pitch import Pitch, judge_pitch
 from phase2_music.instruments.roles import COMPACT_KEY_STEP, KEY_STEP, RAMP_FRAMES, ROLE_SPECS, RoleSpec
-from phase2_music.instruments.samples import Sample
+from phase2_music.instruments.samples import UNHEARD_CENTS, Sample
 from phase2_music.instruments.sfz import sfz_text
 from phase2_music.instruments.soundfont import soundfont
 from phase2_music.instruments.tuning import Tuner
@@ -85,7 +85,10 @@ def build_instrument(request: InstrumentRequest, engine: TimbreEngine, out: Path
     """
     spec = ROLE_SPECS[request.role]
     character = spec.character if request.character is None else request.character
-    cleaned = clean(request.sound)
+    try:
+        cleaned = clean(request.sound)
+    except AudioError as error:
+        raise AudioError(f"{request.file}: {error}") from error
     request = dataclasses.replace(request, sound=_mono(cleaned.audio), character=character)
     voice = engine.voice(VoiceRequest(request.sound, request.role, request.seed))
     pitch = _pitch_of(request.sound)
@@ -158,7 +161,11 @@ def _melodic(request: InstrumentRequest, spec: RoleSpec, tuner: Tuner) -> _Parts
         raise InstrumentError(
             f"{request.file}: no key of the {request.role} could be built in tune: choose another sound"
         )
-    off = [float(np.mean(np.abs(s.off_cents))) for s in kept if s.off_cents is not None]
+    off = [
+        float(np.mean(np.abs(s.off_cents)))
+        for s in kept
+        if s.off_cents is not None and UNHEARD_CENTS not in s.off_cents
+    ]
     verified = Verified(
         notes=len(kept),
         within_25_cents=sum(sample.in_tune for sample in kept),

@@ -30,6 +30,7 @@ _SILENT = 1e-5
 _BLOCK_S = 0.01
 _WINDOW_S = 0.37
 _SHORTEST_ANALYSED_S = 1.0
+_TOLD_SILENCE_S = 1.0
 _LINE_DB = 9.0
 _REACH_HZ = 0.6
 _STEADY_SHARE_DB = -10.0
@@ -44,7 +45,7 @@ class Cleaned:
     """A sound without what does not belong to it.
 
     Attributes:
-        audio: same rate and channels as the sound given.
+        audio: same rate and channels as the sound given; one channel where they cancelled each other.
         trimmed_s: seconds cut from the front.
         removed: one sentence, for people, for each thing taken out.
     """
@@ -96,6 +97,8 @@ class _Spectra:
 def clean(sound: Audio) -> Cleaned:
     """Take out DC, silence around the sound, mains hum and the whine of a codec's frame rate.
 
+    Where the channels cancel each other (a cable wired the wrong way round), the loudest one is kept: their mean is what
+    instruments are made of.
     Of a sound longer than 20 s, the loudest 20 s that begin at an onset are kept. 5 ms stay before the first onset. Hum
     and whine are looked for in sounds of at least one second. Nothing is shifted in time; the same sound gives the same
     bytes.
@@ -113,10 +116,21 @@ def clean(sound: Audio) -> Cleaned:
         removed.append(f"DC offset of {float(offset.flat[np.argmax(np.abs(offset))]):.2g}")
     if last - first < sound.frames:
         removed.append(f"{sound.duration_s - LONGEST_S:.1f} s outside the loudest {LONGEST_S:.0f} s")
+    if _cancels(samples):
+        samples = samples[[int(np.argmax(np.einsum("cf,cf->c", samples, samples)))]]
+        removed.append("channels that cancelled each other, but for the loudest")
     samples, sentences = _without_lines(samples, sound.sample_rate)
     start, end = _sounding_span(samples, sound.sample_rate, _BLOCK_S if first else 0.05)
     audio = Audio(samples[:, start:end], sound.sample_rate)
+    if not first and start >= _TOLD_SILENCE_S * sound.sample_rate:
+        removed.append(f"{start / sound.sample_rate:.1f} s of silence in front")
     return Cleaned(audio, (first + start) / sound.sample_rate, (*removed, *sentences))
+
+
+def _cancels(samples: Channels) -> bool:
+    """Whether the mean of the channels is 12 dB softer than they are: unrelated ones lose 3 dB in stereo, 8 in surround."""
+    own = np.mean(np.square(samples), dtype=np.float64)
+    return bool(np.mean(np.square(samples.mean(axis=0, dtype=np.float32)), dtype=np.float64) < own / 16.0)
 
 
 # --- where the sound is -----------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def dspreset_text(instrument: Instrument) -> str:
     groups = _grouped(instrument.zones)
     root = ET.Element("DecentSampler", minVersion="1.0.0")
     root.append(_ui(instrument, [index for index, (_, one_shot) in enumerate(groups) if not one_shot]))
-    listing = ET.SubElement(root, "groups", pan=_number(100.0 * instrument.pan))
+    listing = ET.SubElement(root, "groups")
     lengths = _round_robins(instrument.zones)
     for key, zones in groups.items():
         group = ET.SubElement(listing, "group", _group_attributes(key, instrument.envelope))

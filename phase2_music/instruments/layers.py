@@ -15,6 +15,7 @@ import numpy as np
 
 from core.audio import SAMPLE_RATE, Samples
 from phase2_music.instruments.pitch import key_to_hz
+from phase2_music.instruments.roles import KEY_STEP
 from phase2_music.instruments.samples import Sample
 from phase2_music.instruments.zones import key_spans
 from schemas.instrument import Zone
@@ -23,7 +24,9 @@ from schemas.instrument import Zone
 VELOCITY_CROSSFADE = 8
 # Lowest and highest velocity of a layer, and the share of the power that lies below its corner (None: no filter).
 _LAYERS: tuple[tuple[int, int, float | None], ...] = ((1, 50, 0.6), (51, 94, 0.85), (95, 127, None))
-_HIGHEST_HZ = 12000.0
+_SOFTEST_SHARE = 0.4  # of the power: what the softest layer keeps
+_HIGHEST_HZ = 20000.0
+_WIDEST_SHIFT = 2 * KEY_STEP  # semitones to a sample that is borrowed
 
 
 def layer_corners(samples: Samples, lowest_hz: float) -> list[float | None]:
@@ -31,26 +34,32 @@ def layer_corners(samples: Samples, lowest_hz: float) -> list[float | None]:
     power = np.abs(np.fft.rfft(samples[: 2 * SAMPLE_RATE])) ** 2
     share = np.cumsum(power) / (power.sum() + 1e-20)
     f = np.arange(len(power)) * SAMPLE_RATE / (2 * (len(power) - 1))
-    soft, medium = (float(f[int(np.searchsorted(share, wanted))]) for _, _, wanted in _LAYERS if wanted is not None)
+
+    def at(wanted: float) -> float:
+        return float(f[int(np.searchsorted(share, wanted))])
+
+    soft, medium = (at(wanted) for _, _, wanted in _LAYERS if wanted is not None)
     # Each corner well below the next, so that every layer takes something away, and none below the note itself.
     # Where one partial holds nearly all, both would lie on it: the medium one then lets some of what is above through.
     medium = max(1.4 * lowest_hz, min(max(medium, 1.4 * soft), 0.7 * _HIGHEST_HZ))
-    soft = max(lowest_hz, min(soft, 0.6 * medium))
+    soft = max(lowest_hz, min(soft, 0.6 * medium), min(at(_SOFTEST_SHARE), 0.8 * medium))
     return [round(soft, 1), round(medium, 1), None]
 
 
 def melodic_zones(samples: Sequence[Sample], *, round_robins: bool = True) -> list[Zone]:
     """Zones of a melodic instrument: each key span three layers deep, and once more with the neighbour's sample.
 
-    `samples` must rise by key. The widest shift is a step and a half of the sampling grid.
+    `samples` must rise by key. A sample whose neighbours were left out stands alone: what is borrowed from too far sounds
+    like another instrument.
     """
     spans = key_spans([sample.key for sample in samples])
     zones = []
     for index, (sample, span) in enumerate(zip(samples, spans, strict=True)):
         zones += _layered(sample, span, 1)
-        neighbour = samples[index + 1] if index + 1 < len(samples) else samples[index - 1]
-        if round_robins and neighbour is not sample:
-            zones += _layered(neighbour, span, 2)
+        around = [*samples[index + 1 : index + 2], *samples[max(0, index - 1) : index]]
+        near = [other for other in around if abs(other.key - sample.key) <= _WIDEST_SHIFT]
+        if round_robins and near:
+            zones += _layered(near[0], span, 2)
     return zones
 
 

@@ -11,6 +11,8 @@ from core.loudness import from_db, loudness_lufs, peak_gain
 
 IN_TUNE_CENTS = 15.0
 """What a sample may be off: half of what a listener forgives, since players shift it and add their envelope."""
+UNHEARD_CENTS = 9999.0
+"""Stands for how far off a sample is in which a tracker hears no pitch."""
 CEILING_DBTP = -1.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -54,9 +55,17 @@ def _presets(instrument: Instrument, numbers: Mapping[str, int]) -> list[Sf2Pres
     for turn in range(1, max(zone.seq_position for zone in instrument.zones) + 1):
         zones = [Sf2Zone(numbers[z.sample], _generators(z)) for z in zones_of_turn(instrument.zones, turn)]
         bank, program = ROLE_SPECS[instrument.role].preset(turn)
-        name = instrument.name if turn == 1 else f"{turn} {instrument.name}"
-        presets.append(Sf2Preset(name, bank, program, zones, common))
+        presets.append(Sf2Preset(_preset_name(instrument, turn), bank, program, zones, common))
     return presets
+
+
+def _preset_name(instrument: Instrument, turn: int) -> str:
+    """What tells presets apart within SF2's 19 letters of ASCII: the turn, what fits of the effect's name, and the role."""
+    plain = unicodedata.normalize("NFKD", instrument.name.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    words = "".join(c if c.isprintable() else " " for c in plain).split()
+    effect = " ".join(words).removesuffix(instrument.role).strip()
+    before, behind = ("" if turn == 1 else f"{turn} "), f" {instrument.role}"
+    return f"{before}{effect[: 19 - len(before) - len(behind)].strip()}{behind}".strip()
 
 
 def zones_of_turn(zones: Sequence[Zone], turn: int) -> list[Zone]:

@@ -23,7 +23,7 @@ from phase2_music.instruments.pitch import (
     track_pitch,
     yin_track,
 )
-from phase2_music.instruments.samples import IN_TUNE_CENTS, Sample, levelled
+from phase2_music.instruments.samples import IN_TUNE_CENTS, UNHEARD_CENTS, Sample, levelled
 from phase2_music.timbre.analysis import Floats, SoundModel
 from phase2_music.timbre.protocol import LendingVoice, Note, Voice
 
@@ -236,11 +236,9 @@ def _comb(samples: Samples, target_hz: float) -> float | None:
 
 
 def _worst(found_hz: list[float | None], target_hz: float, tune_cents: float) -> float:
-    return max((_off(f, target_hz) + tune_cents for f in found_hz), key=abs)
-
-
-def _off(found_hz: float | None, target_hz: float) -> float:
-    return 9999.0 if found_hz is None else cents_between(found_hz, target_hz)
+    if None in found_hz:
+        return UNHEARD_CENTS
+    return max((cents_between(f, target_hz) + tune_cents for f in found_hz if f is not None), key=abs)
 
 
 def _shifted(samples: Floats, target_hz: float, pitch: Pitch) -> Samples:

@@ -17,7 +17,18 @@ from typing import NamedTuple, TypeVar
 
 from core.errors import ScoreError, UsageError
 from core.manifest import sha256_bytes
-from phase2_music.rendering.smf import DEFAULT_METRE, MAX_MESSAGES, Clock, MidiFile, MidiMessage, MidiTrack, parse_midi
+from phase2_music.rendering.smf import (
+    DEFAULT_METRE,
+    GS,
+    MAX_MESSAGES,
+    RESET,
+    RHYTHM,
+    Clock,
+    MidiFile,
+    MidiMessage,
+    MidiTrack,
+    parse_midi,
+)
 from schemas.document import ROLES, Role
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -55,13 +66,19 @@ _LOW_KEY = 45
 """A part is low when half of its notes lie below A2, where a bass guitar plays."""
 
 _DRUM_CHANNEL = 9
-_DRUM_BANKS = (120, 126, 127)  # bank select MSB of General MIDI 2 and XG for rhythm
+_DRUM_BANKS = (120, 126, 127)  # bank select MSB of General MIDI 2 and XG for rhythm; variations of sounds in GS
 _MELODIC_BANK = 121  # General MIDI 2's, on the drum channel too
 
 _SHORTEST_NOTE_S = 0.005
 _LONGEST_RING_S = 12.0  # what a pedal adds to a song behind its last note
 _OFF, _ON, _KEY_PRESSURE, _CONTROLLER, _PROGRAM, _PRESSURE, _BEND = 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0
 _BANK_MSB, _VOLUME, _EXPRESSION, _SUSTAIN, _SOSTENUTO, _RESET = 0, 7, 11, 64, 66, 121
+
+# What General MIDI has at the beginning: no sound, no controllers, volume, pan, a wheel of two semitones.
+_BEGINNING = ((120, 0), (121, 0), (7, 100), (10, 64), (101, 0), (100, 0), (6, 2), (38, 0), (101, 127), (100, 127))
+
+_MOST_RESETS = 200
+_MOST_OTHERS = 16  # tracks that are asked for a note which another one ends
 
 _Value = TypeVar("_Value")
 
@@ -249,6 +266,12 @@ class _Programs:
         else:
             self._told_all[where] = (order, message.data1)
 
+    def forget(self, port: int) -> None:
+        """Begin anew on a port."""
+        self._told = {where: program for where, program in self._told.items() if where[0] != port}
+        self._told_all = {where: told for where, told in self._told_all.items() if where[0] != port}
+        self._told_own = {where: told for where, told in self._told_own.items() if where[1] != port}
+
     def of(self, index: int, message: MidiMessage) -> int:
         """The program of a note that a track begins now."""
         where = (message.port, message.channel)
@@ -351,6 +374,12 @@ class _Reader:
         self._sounding: dict[tuple[int, int, int, int], deque[_Note]] = defaultdict(deque)
         balance = _balance(midi.tracks)
         self._paired = {key for key, count in balance.items() if not count}
+        self._unended: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        for (index, *key), count in balance.items():
+            if count > 0:
+                self._unended[key[0], key[1], key[2]].append(index)
+        self._in_gs: dict[int, bool] = {}
+        self._resets = 0
         self._programs = _Programs({key[:3] for key in balance})
         self._notes = 0
 
@@ -376,8 +405,28 @@ class _Reader:
             self._end(index, order, message)
         elif message.kind == _PROGRAM:
             self._programs.tell(index, order, message)
+        elif message.kind == RHYTHM:
+            channel.is_drum = bool(message.data1)
+        elif message.kind == RESET:
+            self._reset(order, message)
         else:
-            _tell(channel, order, message)
+            _tell(channel, order, message, banks_are_kits=not self._in_gs.get(message.port))
+
+    def _reset(self, order: int, message: MidiMessage) -> None:
+        """Take a reset of a port: in the middle of a file, where a medley goes on, all is as in the beginning."""
+        self._in_gs[message.port] = message.data1 == GS
+        if not self._notes:  # programs may stand before it in a file that was put together carelessly
+            return
+        self._resets += 1
+        if self._resets > _MOST_RESETS:
+            raise ScoreError(f"more than {_MOST_RESETS} resets are more than photone plays: shorten the score")
+        self._programs.forget(message.port)
+        for (port, number), channel in self._channels.items():
+            if port == message.port:
+                for controller, value in _BEGINNING:
+                    told = MidiMessage(message.tick, port, number, _CONTROLLER, controller, value)
+                    _tell(channel, order, told, banks_are_kits=False)
+                channel.is_drum = number == _DRUM_CHANNEL
 
     def _begin(self, index: int, order: int, channel: _Channel, message: MidiMessage) -> None:
         self._notes += 1
@@ -396,6 +445,9 @@ class _Reader:
     def _end(self, index: int, order: int, message: MidiMessage) -> None:
         key = (index, message.port, message.channel, message.data1)
         notes = self._sounding[key]
+        if not notes:  # some files end in one track what they began in another
+            begun = (self._sounding[other, *key[1:]] for other in self._unended.get(key[1:], [])[:_MOST_OTHERS])
+            notes = next((others for others in begun if others), notes)
         # A key with an end for each beginning: the first to begin is the first to end, so overlapping notes keep their
         # lengths. Else one end silences all that began before, as a synthesiser does.
         count = 1 if key in self._paired else sum(note.start < message.tick for note in notes) or len(notes)
@@ -419,11 +471,11 @@ def _balance(tracks: Sequence[MidiTrack]) -> Counter[tuple[int, int, int, int]]:
     return balance
 
 
-def _tell(channel: _Channel, order: int, message: MidiMessage) -> None:
+def _tell(channel: _Channel, order: int, message: MidiMessage, *, banks_are_kits: bool) -> None:
     """Take a controller, pressure or bend."""
     value, events = message.data2, channel.events
     if message.kind == _CONTROLLER:
-        if message.data1 == _BANK_MSB:
+        if message.data1 == _BANK_MSB and banks_are_kits:
             channel.is_drum = value in _DRUM_BANKS or (message.channel == _DRUM_CHANNEL and value != _MELODIC_BANK)
         elif message.data1 == _VOLUME:
             channel.volume = value

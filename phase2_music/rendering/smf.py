@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -29,11 +29,25 @@ DEFAULT_METRE = (4, 4)
 _DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}
 _META, _SYSEX, _SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 _NAME, _PORT, _END, _TEMPO, _METRE = 0x03, 0x21, 0x2F, 0x51, 0x58
+
+# Manufacturers' and universal messages that change what channels mean; the device number (any) stands at the second place.
+_GM_ON, _GM_OFF, _GM2_ON = b"\x7e\x09\x01", b"\x7e\x09\x02", b"\x7e\x09\x03"
+_GS_RESET, _XG_ON = b"\x41\x42\x12\x40\x00\x7f\x00", b"\x43\x4c\x00\x00\x7e\x00"
+_GS_PART = b"\x41\x42\x12\x40"
+_GS_RHYTHM = 0x15
+
+GS, GM, XG = 0, 1, 2
+"""Which reset a message of kind `RESET` is: Roland's, General MIDI's (1, 2, or off), Yamaha's."""
+RESET, RHYTHM = 0xF0, 0xF1
+"""Kinds of messages that a file tells by system exclusives: all of a port as in the beginning; a channel is a kit (`data1` 1)
+or none (0)."""
+
 _FRAMES_PER_SECOND = {24: 24.0, 25: 25.0, 29: 30000 / 1001, 30: 30.0}
 
 
 class MidiMessage(NamedTuple):
-    """One channel message: `kind` is its status without the channel (0x80-0xE0), `channel` 0-15, `port` 0-255."""
+    """One channel message: `kind` is its status without the channel (0x80-0xE0), `RESET` or `RHYTHM`; `channel` 0-15, `port`
+    0-255."""
 
     tick: int
     port: int
@@ -96,9 +110,23 @@ def parse_midi(data: bytes) -> MidiFile:
         track = _read_track(body, number, budget)
         budget -= len(track.messages) + len(track.tempi) + len(track.metres)
         tracks.append(track)
+    tracks = _on_one_port(tracks)
     if kind == 2:
         tracks = _one_after_the_other(tracks)
     return MidiFile(kind, tuple(tracks), _clock(tracks, division))
+
+
+def _on_one_port(tracks: list[MidiTrack]) -> list[MidiTrack]:
+    """All tracks on the one port on which notes are played; as they are where there are several.
+
+    Many exporters write a port into the tracks that play and none into the one that sets them up.
+    """
+    ports = {message.port for track in tracks for message in track.messages if message.kind == 0x90}
+    told = {message.port for track in tracks for message in track.messages}
+    if len(ports) != 1 or told == ports:
+        return tracks
+    port = min(ports)
+    return [replace(track, messages=[m._replace(port=port) for m in track.messages]) for track in tracks]
 
 
 def _unwrapped(data: bytes) -> bytes:
@@ -169,7 +197,7 @@ class _TrackReader:
                 if self._meta():
                     return
             elif byte in (_SYSEX, _SYSEX_GOES_ON):
-                self._skip(self._variable_length())
+                self._exclusive()
             elif byte > _SYSEX:
                 raise ScoreError(
                     f"track {self._number} holds the byte {byte:#x}, which no MIDI file may: export it again"
@@ -181,6 +209,26 @@ class _TrackReader:
                 self._channel_message(status)
             if len(self.messages) + len(self.tempi) + len(self.metres) > budget:
                 raise ScoreError(f"more than {MAX_MESSAGES} events are more than photone plays: shorten the score")
+
+    def _exclusive(self) -> None:
+        """Take a system exclusive; those that mean nothing here are passed over."""
+        length = self._variable_length()
+        start = self._at
+        self._skip(length)
+        body = bytes(self._body[start : start + min(length, 16)])
+        told = body[:1] + body[2:]  # for whichever device
+        if told.startswith((_GM_ON, _GM_OFF, _GM2_ON)):
+            self._tell(0, RESET, GM)
+        elif told.startswith(_XG_ON):
+            self._tell(0, RESET, XG)
+        elif told.startswith(_GS_RESET):
+            self._tell(0, RESET, GS)
+        elif told.startswith(_GS_PART) and len(told) > 6 and told[4] & 0xF0 == 0x10 and told[5] == _GS_RHYTHM:
+            part = told[4] & 0x0F  # part 0 is channel 10, parts 1-9 the channels before it
+            self._tell(9 if part == 0 else part - 1 if part < 10 else part, RHYTHM, min(told[6], 1))
+
+    def _tell(self, channel: int, kind: int, data1: int) -> None:
+        self.messages.append(MidiMessage(self.tick, self._port, channel, kind, data1, 0))
 
     def _channel_message(self, status: int) -> None:
         if not status:
@@ -241,10 +289,14 @@ def _text(data: bytes) -> str:
 
 
 def _one_after_the_other(tracks: Sequence[MidiTrack]) -> list[MidiTrack]:
-    """The tracks of a format 2 file, independent patterns, each shifted behind the one before; each starts at its own tempo."""
+    """The tracks of a format 2 file, independent patterns, each shifted behind the one before.
+
+    Each starts at its own tempo, with all channels as in the beginning.
+    """
     shifted, start = [], 0
     for track in tracks:
-        messages = [MidiMessage(m.tick + start, m.port, m.channel, m.kind, m.data1, m.data2) for m in track.messages]
+        messages = [MidiMessage(start, port, 0, RESET, GM, 0) for port in sorted({m.port for m in track.messages})]
+        messages += [m._replace(tick=m.tick + start) for m in track.messages]
         tempi = [(start, DEFAULT_TEMPO), *((tick + start, tempo) for tick, tempo in track.tempi)]
         metres = [(tick + start, metre) for tick, metre in track.metres]
         shifted.append(MidiTrack(track.name, messages, tempi, metres, track.end_tick + start))

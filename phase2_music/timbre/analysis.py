@@ -21,6 +21,8 @@ AUDITORY_HZ: Floats = (10 ** (np.arange(1.5, 40.01, 0.5) / 21.4) - 1.0) / 0.0043
 """Centres of the bands in which lasting colour is described: half an ear's critical band apart (Glasberg and Moore 1990), 40 Hz
 to 16.7 kHz."""
 
+_NOTHING_DB = -50.0  # under the loudest band: an effect has nothing there
+_FALL_DB_PER_OCTAVE = 24.0
 _HOP = 256
 _WINDOW = 1024
 _LONG_WINDOW = 2048
@@ -89,7 +91,8 @@ class SoundModel:
 
         A held note lasts as long as all that the effect does in turns. The mean of its power (`colour_db`) would hold on to its
         loudest moments alone; the mean of levels weighs them with the rest, as the ear does, which hears in dB. Moments more
-        than 40 dB under the loudest do not count, nor does what lies 60 dB under the loudest band.
+        than 40 dB under the loudest do not count, nor does what lies 60 dB under the loudest band. Above the last band that
+        holds anything the colour falls on: a floor there would be white to a note whose harmonics find nothing else.
         """
         padded = np.pad(self.opening, (0, max(0, _LONG_WINDOW - len(self.opening))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, _LONG_WINDOW)[:: _LONG_WINDOW // 4]
@@ -98,7 +101,11 @@ class SoundModel:
         total = power.sum(axis=1)
         level = 10 * np.log10(power[total >= 1e-4 * total.max()] + 1e-20)
         mean = np.maximum(level, level.max() - 60.0).mean(axis=0)
-        return np.asarray(mean - mean.max())
+        colour = np.asarray(mean - mean.max())
+        last = int(np.flatnonzero(colour > _NOTHING_DB)[-1])
+        above = colour[last] - _FALL_DB_PER_OCTAVE * np.log2(AUDITORY_HZ[last:] / AUDITORY_HZ[last])
+        colour[last:] = np.minimum(colour[last:], above)
+        return colour
 
     def evolution(self, frames: int) -> Floats:
         """How the first `frames` samples differ from the flat body: amplitude gains, shape (bands, columns of 256 frames)."""

@@ -232,7 +232,9 @@ def test_what_is_replaced_holds_nothing_of_the_users(tmp_path: Path) -> None:
         (folder / name).write_text("ours")
     check_replaceable(folder, own, "part of an a")
     (folder / "parts" / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="a: holds parts/mine.txt, which is not part of an a: choose an empty folder"):
+    with pytest.raises(
+        OutputError, match=r"a: holds parts/mine\.txt, which is not part of an a: choose an empty folder"
+    ):
         check_replaceable(folder, own, "part of an a")
     with pytest.raises(OutputError, match="is a file, not a folder"):
         check_replaceable(folder / "a.json", own, "part of an a")
@@ -240,7 +242,7 @@ def test_what_is_replaced_holds_nothing_of_the_users(tmp_path: Path) -> None:
 
 def test_a_folder_never_takes_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "song.wav").write_text("mine")
-    with pytest.raises(OutputError, match="song.wav: is a file, not a folder"), atomic_folder(tmp_path / "song.wav"):
+    with pytest.raises(OutputError, match=r"song\.wav: is a file, not a folder"), atomic_folder(tmp_path / "song.wav"):
         pass
     assert (tmp_path / "song.wav").read_text() == "mine"
 

@@ -323,7 +323,9 @@ def test_foreign_folders_are_never_replaced(tmp_path: Path, noise_band: Path) ->
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(9000) * 0.1, 44100)
     refused(photone("render", noise_band, "--score", "canon", "--out", tmp_path / "letters"), 2, "letters", "--out")
     refused(photone("instrument", tmp_path / "a.wav", "--role", "bass", "--out", tmp_path / "letters"), 2, "letters")
-    refused(photone("instrument", tmp_path / "a.wav", "--role", "bass", "--out", tmp_path / "a.wav"), 2, "a.wav", "file")
+    refused(
+        photone("instrument", tmp_path / "a.wav", "--role", "bass", "--out", tmp_path / "a.wav"), 2, "a.wav", "file"
+    )
     keyboard = ("instrument", tmp_path / "a.wav", "--role", "bass", "--out", noise_band / "keyboard")
     refused(photone(*keyboard), 2, "keyboard", "which is not part of a bass")
     song = tmp_path / "song.wav"

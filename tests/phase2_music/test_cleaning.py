@@ -263,3 +263,21 @@ def test_the_same_sound_gives_the_same_bytes_and_quickly() -> None:
     assert first.removed == again.removed
     assert first.audio.samples.tobytes() == again.audio.samples.tobytes()
     assert min(times) < 0.15
+
+
+def test_channels_that_cancel_each_other_are_told_apart() -> None:
+    t = np.arange(RATE) / RATE
+    tone_, rng = 0.5 * np.sin(2 * np.pi * 262 * t), np.random.default_rng(0)
+    for left in (tone_, tone_ + 1e-4 * rng.standard_normal(RATE)):
+        cleaned = clean(
+            Audio(np.stack([left, -0.9 * left + 1e-4 * rng.standard_normal(RATE)]).astype(np.float32), RATE)
+        )
+        assert "channels that cancelled each other, but for the loudest" in cleaned.removed
+        assert np.std(cleaned.audio.mono()) == pytest.approx(np.std(left), rel=0.05)
+    apart = rng.standard_normal((6, RATE)).astype(np.float32) * 0.1
+    assert clean(Audio(apart, RATE)).audio.channels == 6
+
+
+def test_a_long_silence_in_front_is_told() -> None:
+    sound = np.concatenate([np.zeros(2 * RATE), 0.3 * np.random.default_rng(0).standard_normal(RATE)])
+    assert clean(Audio(sound[None].astype(np.float32), RATE)).removed == ("2.0 s of silence in front",)

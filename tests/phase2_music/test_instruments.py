@@ -15,8 +15,10 @@ from flows.evaluation.measures import start_click_db
 from flows.evaluation.sources import make_source
 from phase2_music.instruments.build import build_instrument
 from phase2_music.instruments.drums import KIT, render_piece
+from phase2_music.instruments.layers import layer_corners, melodic_zones
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.instruments.roles import RAMP_FRAMES, ROLE_SPECS
+from phase2_music.instruments.samples import Sample
 from phase2_music.instruments.sf2 import (
     Sf2Preset,
     Sf2Sample,
@@ -26,6 +28,7 @@ from phase2_music.instruments.sf2 import (
     timecents,
 )
 from phase2_music.instruments.sfz import OPCODES
+from phase2_music.instruments.soundfont import _preset_name
 from phase2_music.instruments.zones import key_spans
 from phase2_music.rendering.synth import play_keys
 from phase2_music.timbre.analysis import SoundModel
@@ -80,6 +83,7 @@ def test_none_leaves_noise_out_of_tune_and_says_so(tmp_path: Path) -> None:
     built = build_instrument(request(noise(), "bass"), NoTimbre(), tmp_path / "bass").instrument
     assert built.method == "untuned"
     assert built.verified.within_25_cents < built.verified.notes
+    assert (built.verified.median_abs_cents or 0) < 2400  # of what has a pitch to be off by
     assert any("out of tune" in warning for warning in built.warnings)
 
 
@@ -214,7 +218,7 @@ def test_a_drum_rings_on_after_its_key_is_let_go(noise_band: Path) -> None:
 
 
 def test_silence_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="silent"):
+    with pytest.raises(AudioError, match=r"sound\.wav: .*silent"):
         build_instrument(request(Audio(np.zeros(44100), 44100), "bass"), Resonator(), tmp_path / "bass")
     assert not list(tmp_path.iterdir())
 
@@ -293,3 +297,37 @@ def test_the_sharpest_grain_begins_without_a_break() -> None:
     for piece in KIT:
         hit = render_piece(model, piece, 0, 1, -20.0).samples[0]
         assert start_click_db(hit) <= -3.0, piece.name
+
+
+def test_velocity_layers_keep_most_of_what_they_are_made_of() -> None:
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(rng.standard_normal(SAMPLE_RATE))
+    f_hz = np.fft.rfftfreq(SAMPLE_RATE, 1 / SAMPLE_RATE)
+    for low, high in ((6500.0, 16000.0), (300.0, 330.0)):  # a hat, a bongo
+        power = np.abs(np.where((f_hz > low) & (f_hz < high), spectrum, 0)) ** 2
+        piece = np.fft.irfft(np.where((f_hz > low) & (f_hz < high), spectrum, 0)).astype(np.float32)
+        soft, medium, _ = layer_corners(piece, 80.0)
+        assert soft is not None
+        assert medium is not None
+        assert soft < medium
+        assert power[f_hz < medium].sum() > 0.7 * power.sum()
+        assert power[f_hz < soft].sum() > 0.35 * power.sum()
+
+
+def test_turns_borrow_from_near_by_only() -> None:
+    samples = [Sample(f"{key}.flac", key, noise(0.2).samples, loop=(1000, 5000)) for key in (37, 40, 43, 91)]
+    borrowed = {zone.lo_key: zone.sample for zone in melodic_zones(samples) if zone.seq_position == 2}
+    assert list(borrowed.values()) == ["40.flac", "43.flac", "40.flac"]
+
+
+@pytest.mark.parametrize("name", ["über den Wölkchen mit großem Wind", "太鼓", "two\nlines", "a"])
+def test_presets_are_told_apart_by_their_names(noise_band: Path, name: str) -> None:
+    documents = [Instrument.read(noise_band / role / "instrument.json") for role in ROLES]
+    names = [
+        _preset_name(document.model_copy(update={"name": f"{name} {document.role}"}), turn)
+        for document in documents
+        for turn in (1, 2)
+    ]
+    assert len(set(names)) == len(names)
+    assert all(len(each) <= 19 and each.isascii() and each.isprintable() for each in names)
+    assert all(document.role in each for document, each in zip(documents, names[::2], strict=True))

@@ -216,3 +216,13 @@ def test_none_hands_the_effect_on_and_never_tunes() -> None:
 def test_stft_and_back_is_the_same_sound() -> None:
     wave = np.random.default_rng(2).standard_normal(10000)
     assert np.allclose(istft(stft(wave), len(wave)), wave, atol=1e-9)
+
+
+@pytest.mark.parametrize("key", [62, 74, 86])
+def test_a_dull_sound_makes_no_shrill_note(key: int) -> None:
+    """Where a sine has nothing its colour is no floor: harmonics that find nothing else would be fitted to it, white."""
+    t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    sine = Audio((0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)[None], SAMPLE_RATE)
+    note = Resonator().voice(VoiceRequest(sine, "guitar", 1)).note(key_to_hz(key), 0.6)
+    f_hz, power = signal.welch(note.samples.mean(axis=0), SAMPLE_RATE, nperseg=4096)
+    assert power[f_hz > 3000].sum() < 10**-2.5 * power.sum()

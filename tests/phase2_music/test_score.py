@@ -144,6 +144,50 @@ def test_bank_select_makes_and_unmakes_drums(read: Reader, bank: int, channel: i
     assert score.tracks[0].role == role
 
 
+def exclusive(*data: int, delta: int = 0) -> bytes:
+    return event(delta, 0xF0, len(data) + 1, *data, 0xF7)
+
+
+GS_RESET = exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x00, 0x7F, 0x00, 0x41)
+XG_ON = exclusive(0x43, 0x10, 0x4C, 0, 0, 0x7E, 0)
+
+
+@pytest.mark.parametrize(("reset", "role"), [(b"", "drums"), (XG_ON, "drums"), (GS_RESET, "keyboard")])
+def test_a_bank_is_a_variation_in_gs_and_a_kit_elsewhere(read: Reader, reset: bytes, role: str) -> None:
+    assert read(reset + control(0, 127) + program(0) + note(60)).tracks[0].role == role
+
+
+@pytest.mark.parametrize(("part", "channel", "kit", "role"), [(0x1A, 10, 2, "drums"), (0x10, 9, 0, "keyboard")])
+def test_gs_makes_any_part_a_kit_or_none(read: Reader, part: int, channel: int, kit: int, role: str) -> None:
+    told = exclusive(0x41, 0x10, 0x42, 0x12, 0x40, part, 0x15, kit, 0x0F)
+    assert read(GS_RESET + told + program(0, channel) + note(60, channel=channel)).tracks[0].role == role
+
+
+def test_a_reset_in_the_middle_begins_anew(read: Reader) -> None:
+    medley = exclusive(0x7E, 0x7F, 0x09, 0x01)
+    first, second = read(program(33) + control(7, 30) + note(60) + medley + note(60)).tracks
+    assert (first.program, second.program) == (33, 0)
+    behind = [(e.number, e.value) for e in second.events if e.kind == "cc" and e.time_s == 0.5]
+    assert behind[:4] == [(120, 0), (121, 0), (7, 100), (10, 64)]
+    assert read(program(33) + medley + note(60)).tracks[0].program == 33  # no note yet: a file put together carelessly
+
+
+def test_patterns_inherit_nothing(read: Reader) -> None:
+    first, second = read(program(33) + control(64, 127) + note(60), note(60), kind=2).tracks
+    assert (first.program, second.program) == (33, 0)
+
+
+def test_a_note_that_another_track_ends_has_an_end(read: Reader) -> None:
+    began = event(0, 0x90, 60, 90) + meta(9600, 6, b"fine")
+    score = read(began, event(480, 0x80, 60, 0) + note(62))
+    assert spans(score.tracks[0]) == [(60, 0.0, 0.5)]
+
+
+def test_no_more_resets_than_songs_have(read: Reader) -> None:
+    with pytest.raises(ScoreError, match="more than 200 resets"):
+        read(note(60) + exclusive(0x7E, 0x7F, 0x09, 0x01) * 201)
+
+
 def test_a_program_in_another_track_counts(read: Reader) -> None:
     assert read(program(33), note(40)).tracks[0].role == "bass"
 

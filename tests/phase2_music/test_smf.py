@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from midi_files import END, chunk, event, meta, midi, note, smpte, tempo
 
 from core.errors import ScoreError
-from phase2_music.rendering.smf import MidiFile, parse_midi
+from phase2_music.rendering.smf import GM, GS, RESET, RHYTHM, XG, MidiFile, MidiMessage, parse_midi
 
 DATA = st.integers(0, 127)
 DELTAS = st.one_of(st.just(0), st.integers(0, 2000))
@@ -92,6 +92,10 @@ def ticks_of(data: bytes) -> list[int]:
     return [message.tick for track in parse_midi(data).tracks for message in track.messages]
 
 
+def messages_of(data: bytes) -> list[MidiMessage]:
+    return [message for track in parse_midi(data).tracks for message in track.messages]
+
+
 def seconds_of(data: bytes) -> list[float]:
     return [time for time, _ in ours(parse_midi(data))]
 
@@ -137,7 +141,43 @@ def test_tempi_in_any_track_hold_for_all() -> None:
 def test_format_2_plays_its_patterns_one_after_the_other_each_at_its_own_tempo() -> None:
     slow = tempo(0, 1_000_000) + note(60) + meta(480, 1)
     data = midi(slow, note(62), kind=2)
-    assert seconds_of(data) == [0.0, 1.0, 2.0, 2.5]
+    assert [s for s, m in zip(seconds_of(data), messages_of(data), strict=True) if m.kind != RESET] == [
+        0.0,
+        1.0,
+        2.0,
+        2.5,
+    ]
+    assert [m.tick for m in messages_of(data) if m.kind == RESET] == [0, 960]
+
+
+def test_a_track_that_sets_up_the_only_port_needs_no_port() -> None:
+    data = midi(event(0, 0xB0, 7, 20), meta(0, 0x21, b"\x01") + note(60))
+    assert {m.port for m in messages_of(data)} == {1}
+
+
+def test_resets_and_rhythm_parts_are_read_for_any_device() -> None:
+    def exclusive(*data: int) -> bytes:
+        return event(0, 0xF0, len(data) + 1, *data, 0xF7)
+
+    told = (
+        exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x00, 0x7F, 0x00, 0x41)
+        + exclusive(0x7E, 0x7F, 0x09, 0x01)
+        + exclusive(0x43, 0x1F, 0x4C, 0, 0, 0x7E, 0)
+        + exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x1A, 0x15, 0x02, 0x0F)
+        + exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x10, 0x15, 0x00, 0x0F)
+        + exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x11, 0x15, 0x01, 0x0F)
+        + exclusive(0x7E, 0x7F, 0x06, 0x01)
+        + note(60)
+    )
+    found = [(m.kind, m.channel, m.data1) for m in messages_of(midi(told))]
+    assert found[:-2] == [
+        (RESET, 0, GS),
+        (RESET, 0, GM),
+        (RESET, 0, XG),
+        (RHYTHM, 10, 1),
+        (RHYTHM, 9, 0),
+        (RHYTHM, 0, 1),
+    ]
 
 
 def test_ports_keep_channels_apart() -> None:
