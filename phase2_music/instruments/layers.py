@@ -26,6 +26,7 @@ VELOCITY_CROSSFADE = 8
 _LAYERS: tuple[tuple[int, int, float | None], ...] = ((1, 50, 0.6), (51, 94, 0.85), (95, 127, None))
 _SOFTEST_SHARE = 0.4  # of the power: what the softest layer keeps
 _HIGHEST_HZ = 20000.0
+_FILTER_KEYS = 5  # keys that share a filter above the sampled range
 _WIDEST_SHIFT = 2 * KEY_STEP  # semitones to a sample that is borrowed
 
 
@@ -55,11 +56,12 @@ def melodic_zones(samples: Sequence[Sample], *, round_robins: bool = True) -> li
     spans = key_spans([sample.key for sample in samples])
     zones = []
     for index, (sample, span) in enumerate(zip(samples, spans, strict=True)):
-        zones += _layered(sample, span, 1)
+        pieces = _pieces(span, sample.key)
+        zones += [zone for piece in pieces for zone in _layered(sample, piece, 1)]
         around = [*samples[index + 1 : index + 2], *samples[max(0, index - 1) : index]]
         near = [other for other in around if abs(other.key - sample.key) <= _WIDEST_SHIFT]
         if round_robins and near:
-            zones += _layered(near[0], span, 2)
+            zones += [zone for piece in pieces for zone in _layered(near[0], piece, 2)]
     return zones
 
 
@@ -75,7 +77,14 @@ def drum_zones(samples: Sequence[Sample], exclusive_classes: dict[int, int]) -> 
     return zones
 
 
+def _pieces(span: tuple[int, int], root_key: int) -> list[tuple[int, int]]:
+    """A span that reaches far above its sample in parts: there filters rise with the keys, or soft notes would vanish."""
+    starts = [span[0], *range(max(span[0], root_key) + _FILTER_KEYS, span[1] + 1, _FILTER_KEYS)]
+    return list(zip(starts, [*(start - 1 for start in starts[1:]), span[1]], strict=True))
+
+
 def _layered(sample: Sample, span: tuple[int, int], turn: int) -> list[Zone]:
+    rise = 2.0 ** ((span[0] - sample.key) / 12) if span[0] >= sample.key + _FILTER_KEYS else 1.0
     first, last = sample.loop or (None, None)
     lowest_hz = 1.5 * key_to_hz(sample.key) if sample.loop else 80.0
     return [
@@ -90,7 +99,7 @@ def _layered(sample: Sample, span: tuple[int, int], turn: int) -> list[Zone]:
             seq_position=turn,
             loop_start=first,
             loop_end=last,
-            cutoff_hz=corner,
+            cutoff_hz=corner and round(min(corner * rise, 0.7 * _HIGHEST_HZ), 1),
         )
         for (low, high, _), corner in zip(_LAYERS, layer_corners(sample.mono, lowest_hz), strict=True)
     ]

@@ -6,6 +6,7 @@ reference in the tests; it is not used here because its first call costs five se
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ Mono = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 F_MIN_HZ = 26.0
 F_MAX_HZ = 4300.0
+_WHISTLES_HZ = 4000.0
 PITCHED_PROBABILITY = 0.5
 PITCHED_IQR_CENTS = 50.0
 STEADY_PROBABILITY = 0.85
@@ -133,7 +135,30 @@ def judge_pitch(samples: Mono, sample_rate: int) -> Pitch:
     quartiles = 1200.0 * np.log2(np.percentile(voiced, [25, 75]) / f0)
     iqr = float(quartiles[1] - quartiles[0])
     pitched = probability >= PITCHED_PROBABILITY and iqr < PITCHED_IQR_CENTS
-    return Pitch(pitched, f0, probability, iqr)
+    return Pitch(pitched, _of_whistles(samples, sample_rate, f0) if pitched else f0, probability, iqr)
+
+
+def _of_whistles(samples: Mono, sample_rate: int, f0_hz: float) -> float:
+    """The pitch of a sound above the trackers' range, which find it an octave or more too low; else `f0_hz`.
+
+    Of the multiples of `f0_hz`, only each d-th one is there: d times `f0_hz` is heard.
+    """
+    windowed = np.asarray(samples, dtype=np.float64) * np.hanning(len(samples))
+    size = fft.next_fast_len(max(4 * len(windowed), 1 << 17), real=True)
+    magnitude = np.abs(fft.rfft(windowed, size))
+    bin_hz = sample_rate / size
+    strongest_hz = float(np.argmax(magnitude)) * bin_hz
+    number = round(strongest_hz / f0_hz)
+    if strongest_hz < _WHISTLES_HZ or number < 2 or abs(strongest_hz / (number * f0_hz) - 1.0) > 0.03:
+        return f0_hz
+    f0_hz = strongest_hz / number
+
+    def there(partial: int) -> bool:
+        around = magnitude[round(0.97 * partial * f0_hz / bin_hz) : round(1.03 * partial * f0_hz / bin_hz) + 1]
+        return bool(around.max(initial=0.0) > 10 ** (-30 / 20) * magnitude.max())
+
+    partials = [partial for partial in range(1, 2 * number) if there(partial)]
+    return f0_hz * math.gcd(*partials)
 
 
 def yin_pitch(samples: Mono, sample_rate: int) -> float | None:

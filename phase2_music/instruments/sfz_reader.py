@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -57,6 +57,7 @@ _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\..*)?", re.IGNORECASE)
 _LONGEST_ROUND = 1000
 _FARTHEST_ROOT = 12
+_KEYS = ("pitch_keycenter", "lokey", "hikey")
 _SILENT = ("no region sounds", "widen a region or add one")
 
 
@@ -177,6 +178,7 @@ def check_sfz(path: Path) -> list[str]:
         *parsed.problems,
         *_control_problems(file, parsed.sections),
         *(problem for region in file.regions for problem in _region_problems(region)),
+        *_root_problems(file.regions),
         *_sample_problems(file),
     ]
     if not any(problem.fatal for problem in problems) and all(map(_in_order, file.regions)):
@@ -356,7 +358,6 @@ def _region_problems(region: SfzRegion) -> Iterator[_Problem]:
         if first > last and region.in_range(low) and region.in_range(high):
             line = region.line_of(low if low in region.opcodes else high)
             yield _Problem(line, f"{low}={first} is above {high}={last}", "swap or correct them")
-    yield from _root_problems(region)
     first_frame, last_frame = region.loop_start or 0, region.loop_end
     if last_frame is not None and first_frame > last_frame:
         line = region.line_of("loop_start")
@@ -371,14 +372,22 @@ def _in_order(region: SfzRegion) -> bool:
     )
 
 
-def _root_problems(region: SfzRegion) -> Iterator[_Problem]:
-    root, low, high = (region.whole(name) for name in ("pitch_keycenter", "lokey", "hikey"))
-    # A round robin may borrow its neighbour's sample; further away it is a forgotten or mistyped root.
-    in_range = all(map(region.in_range, ("pitch_keycenter", "lokey", "hikey")))
-    if in_range and not low - _FARTHEST_ROOT <= root <= high + _FARTHEST_ROOT and low <= high:
-        line = region.line_of("pitch_keycenter")
-        what = f"pitch_keycenter={root} is more than {_FARTHEST_ROOT} keys outside the region's {low}..{high}"
-        yield _Problem(line, what, "name the key that the sample sounds, or correct lokey and hikey")
+def _root_problems(regions: Sequence[SfzRegion]) -> Iterator[_Problem]:
+    reach: dict[tuple[str | None, int], tuple[int, int]] = {}
+    sound = [r for r in regions if all(map(r.in_range, _KEYS)) and r.whole("lokey") <= r.whole("hikey")]
+    for region in sound:
+        root, low, high = map(region.whole, _KEYS)
+        lowest, highest = reach.get((region.sample, root), (low, high))
+        reach[region.sample, root] = min(lowest, low), max(highest, high)
+    for region in sound:
+        root, low, high = map(region.whole, _KEYS)
+        lowest, highest = reach[region.sample, root]
+        # A round robin may borrow its neighbour's sample; what lies further from all regions that a sample has is a forgotten
+        # or mistyped root.
+        if not lowest - _FARTHEST_ROOT <= root <= highest + _FARTHEST_ROOT:
+            line = region.line_of("pitch_keycenter")
+            what = f"pitch_keycenter={root} is more than {_FARTHEST_ROOT} keys outside the region's {low}..{high}"
+            yield _Problem(line, what, "name the key that the sample sounds, or correct lokey and hikey")
 
 
 # What is wrong with the samples

@@ -93,3 +93,19 @@ def test_voicing_agrees_with_pyin() -> None:
 def test_keys_and_hertz_are_inverse() -> None:
     assert key_to_hz(69) == 440.0
     assert hz_to_key(key_to_hz(41.5)) == pytest.approx(41.5)
+
+
+@pytest.mark.parametrize("f_hz", [2500.0, 4600.0, 5000.0, 6000.0, 8000.0, 10000.0])
+def test_a_whistle_above_the_trackers_range_has_its_own_pitch(f_hz: float) -> None:
+    t = np.arange(RATE) / RATE
+    for partials in (1, 3):
+        whistle = sum(np.sin(2 * np.pi * f_hz * k * t) / k**2 for k in range(1, partials + 1) if f_hz * k < 20000)
+        pitch = judge_pitch(np.asarray(0.3 * whistle), RATE)
+        assert pitch.pitched
+        assert pitch.f0_hz == pytest.approx(f_hz, rel=0.002)
+
+
+def test_a_bright_note_keeps_its_fundamental() -> None:
+    t = np.arange(RATE) / RATE
+    note = sum(a * np.sin(2 * np.pi * 700 * k * t) for k, a in ((1, 0.1), (2, 0.1), (3, 0.1), (7, 0.15)))
+    assert judge_pitch(np.asarray(note), RATE).f0_hz == pytest.approx(700, rel=0.002)
