@@ -18,6 +18,7 @@ from core.manifest import atomic_path
 
 Samples = npt.NDArray[np.float32]
 
+_LOUDEST = 1e6  # beyond, no scale is meant and squares overflow
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 
 SAMPLE_RATE = 44100
@@ -88,7 +89,8 @@ def read_audio(path: Path) -> Audio:
         AudioError: the file is missing, empty or not a sound that libsndfile can read.
     """
     if not path.is_file():
-        raise AudioError(f"{path}: no such sound file: check the path")
+        what = "is a folder, not a sound file" if path.is_dir() else "no such sound file"
+        raise AudioError(f"{path}: {what}: check the path")
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
@@ -96,6 +98,11 @@ def read_audio(path: Path) -> Audio:
     if not len(samples):
         raise AudioError(f"{path}: holds no sound: record or export it again")
     samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    peak = float(np.abs(samples).max())
+    if peak > _LOUDEST:
+        raise AudioError(
+            f"{path}: its samples reach {peak:.0e}, where 1 is full scale: lower its gain and export it again"
+        )
     return Audio(samples.T, int(sample_rate))
 
 

@@ -120,6 +120,12 @@ def test_broken_samples_of_a_float_file_are_silence(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_audio(path).samples, [[0.5, 0.0, 0.0, 0.0, 0.25]])
 
 
+def test_numbers_that_are_no_sound_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.array([0.5, 1e25]), RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"a\.wav: its samples reach 1e\+25, where 1 is full scale"):
+        read_audio(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -138,7 +144,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, mes
 
 
 def test_a_folder_and_a_file_without_frames_are_named(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="no such sound file"):
+    with pytest.raises(AudioError, match="is a folder, not a sound file"):
         read_audio(tmp_path)
     write_audio(tmp_path / "none.wav", Audio(np.zeros((1, 0)), RATE))
     with pytest.raises(AudioError, match=r"none\.wav: holds no sound"):
