@@ -107,7 +107,7 @@ class SongMeter(_HopMeter):
     """K-weighted power of stereo sound (BS.1770-4); memory grows by 40 bytes a second.
 
     The weighting is one of bins, where the standard filters: what a hop's filter rings on into the next one is counted where
-    it was struck. A quarter of the work of `core.loudness.LoudnessMeter`, and within 0.02 LU of it on music.
+    it was struck. A quarter of the work of `core.loudness.LoudnessMeter`, and within 0.02 LU of it on whole songs and stems.
     """
 
     def __init__(self) -> None:
