@@ -143,10 +143,7 @@ def _of_whistles(samples: Mono, sample_rate: int, f0_hz: float) -> float:
 
     Of the multiples of `f0_hz`, only each d-th one is there: d times `f0_hz` is heard.
     """
-    windowed = np.asarray(samples, dtype=np.float64) * np.hanning(len(samples))
-    size = fft.next_fast_len(max(4 * len(windowed), 1 << 17), real=True)
-    magnitude = np.abs(fft.rfft(windowed, size))
-    bin_hz = sample_rate / size
+    magnitude, bin_hz = _magnitude(samples, sample_rate)
     strongest_hz = float(np.argmax(magnitude)) * bin_hz
     number = round(strongest_hz / f0_hz)
     if strongest_hz < _WHISTLES_HZ or number < 2 or abs(strongest_hz / (number * f0_hz) - 1.0) > 0.03:
@@ -187,12 +184,9 @@ def comb_pitch(samples: Mono, sample_rate: int, partials: int = 14, doubted_hz: 
 
     Within 50 cents of `doubted_hz` the sum counts 2 % less: what is found there all the same is found with something to spare.
     """
-    windowed = np.asarray(samples, dtype=np.float64) * np.hanning(len(samples))
-    size = fft.next_fast_len(max(4 * len(windowed), 1 << 17), real=True)
-    magnitude = np.abs(fft.rfft(windowed, size))
+    magnitude, bin_hz = _magnitude(samples, sample_rate)
     if magnitude.max(initial=0.0) <= 0:
         return None
-    bin_hz = sample_rate / size
     cells = _log_spectrum(magnitude, bin_hz)
     candidates = int(_CELLS_PER_OCTAVE * np.log2(F_MAX_HZ / F_MIN_HZ))
     total = np.zeros(candidates)
@@ -209,6 +203,13 @@ def comb_pitch(samples: Mono, sample_rate: int, partials: int = 14, doubted_hz: 
 
 _CELLS_PER_OCTAVE = 240
 _DOUBT = 0.98
+
+
+def _magnitude(samples: Mono, sample_rate: int) -> tuple[Floats, float]:
+    """Spectrum of the whole under a Hann window, at least four bins for one of its own, and the width of a bin in Hz."""
+    windowed = np.asarray(samples, dtype=np.float64) * np.hanning(len(samples))
+    size = fft.next_fast_len(max(4 * len(windowed), 1 << 17), real=True)
+    return np.abs(fft.rfft(windowed, size)), sample_rate / size
 
 
 def _log_spectrum(magnitude: Floats, bin_hz: float) -> Floats:

@@ -375,9 +375,9 @@ class _Reader:
         balance = _balance(midi.tracks)
         self._paired = {key for key, count in balance.items() if not count}
         self._unended: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-        for (index, *key), count in balance.items():
+        for (index, port, channel, key), count in balance.items():
             if count > 0:
-                self._unended[key[0], key[1], key[2]].append(index)
+                self._unended[port, channel, key].append(index)
         self._in_gs: dict[int, bool] = {}
         self._resets = 0
         self._programs = _Programs({key[:3] for key in balance})

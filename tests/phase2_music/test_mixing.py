@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
@@ -367,15 +368,22 @@ def test_blockwise_convolution_is_that_of_the_whole(taps: int) -> None:
     np.testing.assert_allclose(np.concatenate(pieces), expected, atol=2e-5 * np.abs(expected).max())
 
 
+def feed(meter: StemMeter | SongMeter, stereo: Samples, sizes: tuple[int, ...]) -> None:
+    """Give a meter a sound in blocks of these sizes, in turn."""
+    start = 0
+    for size in itertools.cycle(sizes):
+        if start >= len(stereo):
+            return
+        meter.add(stereo[start : start + size])
+        start += size
+
+
 @pytest.mark.parametrize("sizes", [(1024,), (64, 40000, 7), (300000,)])
 def test_a_stem_measured_in_blocks_is_measured_right(raw: dict[Role, Path], sizes: tuple[int, ...]) -> None:
     for path in raw.values():
         stereo = np.fromfile(path, dtype=np.float32).reshape(-1, 2)
-        meter, start, number = StemMeter(), 0, 0
-        while start < len(stereo):
-            size = sizes[number % len(sizes)]
-            meter.add(stereo[start : start + size])
-            start, number = start + size, number + 1
+        meter = StemMeter()
+        feed(meter, stereo, sizes)
         measure = meter.measure()
         assert len(measure.powers) == math.ceil(len(stereo) / HOP_FRAMES)
         assert measure.loudness_lufs() == pytest.approx(loudness_lufs(Audio(stereo.T, RATE)), abs=0.2)
@@ -391,11 +399,8 @@ def test_a_song_is_as_loud_in_bins_as_behind_the_filter_of_the_standard(
 ) -> None:
     for path in raw.values():
         stereo = np.fromfile(path, dtype=np.float32).reshape(-1, 2)
-        meter, start, number = SongMeter(), 0, 0
-        while start < len(stereo):
-            size = sizes[number % len(sizes)]
-            meter.add(stereo[start : start + size])
-            start, number = start + size, number + 1
+        meter = SongMeter()
+        feed(meter, stereo, sizes)
         assert loudness_of_hops(meter.k_powers()) == pytest.approx(loudness_lufs(Audio(stereo.T, RATE)), abs=0.02)
 
 
