@@ -373,6 +373,9 @@ def test_what_rings_on_behind_the_last_note_is_faded_and_silenced(player: Player
     plain = player.play(chord)
     assert level_db(faded, 0.6, 0.9) - level_db(plain, 0.6, 0.9) == pytest.approx(40 * np.log10(64 / 127), abs=0.5)
     assert level_db(faded, 1.2, 1.5) < level_db(plain, 1.2, 1.5) - 60
+    assert (
+        level_db(faded, 1.01, 1.03) < level_db(plain, 1.01, 1.03) - 60 < level_db(faded, 0.97, 0.99)
+    )  # when it is told
     cymbal = note(46, 60, channel=9)
     stopped = player.play(cymbal + event(420, CC | 9, 120, 0), role="drums")
     assert level_db(stopped, 0.55, 0.7) < level_db(player.play(cymbal, role="drums"), 0.55, 0.7) - 60
