@@ -84,7 +84,7 @@ export class JobPanel {
     await busy(this.stop, async () => {
       try {
         await cancelJob(this.job.id);
-        this.state.textContent = STATES.cancelling;
+        if (unfinished(this.job)) this.state.textContent = STATES.cancelling; // a look may have seen its end before this answer
       } catch (error) {
         this.problem.tell(messageOf(error));
       }
