@@ -38,7 +38,7 @@ from schemas.scene import read_scene
 
 _TABLES = {"vision": VISION_ENGINES, "effects": EFFECTS_ENGINES, "timbre": TIMBRE_ENGINES}
 # Raised when a stage's result changes without its inputs changing: old results are then made again.
-_VERSIONS = {"picture": 1, "scene": 1, "effects": 1, "casting": 1, "instrument": 1}
+_VERSIONS = {"picture": 1, "scene": 1, "effects": 1, "casting": 1, "instrument": 2}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from core.errors import AudioError, InstrumentError
 from core.manifest import atomic_folder
 from phase2_music.instruments.cleaning import clean
 from phase2_music.instruments.decentsampler import dspreset_text
-from phase2_music.instruments.drums import KIT, best_model, render_piece
+from phase2_music.instruments.drums import KIT, best_model, render_turns
 from phase2_music.instruments.layers import VELOCITY_CROSSFADE, drum_zones, melodic_zones
 from phase2_music.instruments.pitch import Pitch, judge_pitch
 from phase2_music.instruments.roles import COMPACT_KEY_STEP, KEY_STEP, RAMP_FRAMES, ROLE_SPECS, RoleSpec
@@ -135,16 +135,14 @@ def _mono(sound: Audio) -> Audio:
 
 def _drum_kit(request: InstrumentRequest, spec: RoleSpec, voices: list[Voice]) -> _Parts:
     models = [SoundModel.of(voice.colour) for voice in voices]
-    samples = [
-        Sample(
-            file_name(request.role, piece.key, turn),
-            piece.key,
-            render_piece(best_model(models, piece), piece, request.seed, turn, spec.loudness_lufs).samples,
-            alternative=turn,
-        )
-        for piece in KIT
-        for turn in range(1, 2 if request.compact else piece.alternatives + 1)
-    ]
+    samples = []
+    for piece in KIT:
+        turns = 1 if request.compact else piece.alternatives
+        hits = render_turns(best_model(models, piece), piece, request.seed, turns, spec.loudness_lufs)
+        samples += [
+            Sample(file_name(request.role, piece.key, turn), piece.key, hit.samples, alternative=turn)
+            for turn, hit in enumerate(hits, 1)
+        ]
     zones = drum_zones(samples, {piece.key: piece.exclusive_class for piece in KIT})
     verified = Verified(notes=0, within_25_cents=0, median_abs_cents=None)
     return _Parts(samples, zones, "drum-kit", verified, [])

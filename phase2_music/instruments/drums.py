@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import signal
+from scipy import ndimage, signal
 
 from core.audio import Audio
-from core.loudness import normalise_loudness
+from core.loudness import from_db, loudness_lufs, normalise_loudness
 from core.seeds import generator
 from phase2_music.instruments.roles import CHOKES, RAMP_FRAMES
 from phase2_music.timbre.analysis import BANDS_HZ, Floats, SoundModel
@@ -25,6 +25,8 @@ BAR = (1.0, 2.756, 5.404, 8.933)
 PLATE = (1.0, 1.48, 2.61, 3.27, 4.19, 5.66)
 
 _BUSY_KEYS = {35, 36, 37, 38, 40, 42, 44, 46, 70}
+_EVEN_S = 0.04  # a piece of a kit decays evenly over such stretches
+_HIT_S = 0.2  # of a hit: what its loudness is heard in
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,16 @@ def best_model(models: Sequence[SoundModel], piece: Piece) -> SoundModel:
     return max(models, key=lambda model: float(np.mean(10 ** (model.colour_db[inside] / 20))))
 
 
+def render_turns(model: SoundModel, piece: Piece, seed: int, turns: int, loudness: float) -> list[Audio]:
+    """Hits of a piece that take turns, struck equally loud: all as the softest, which its peaks may hold back.
+
+    Each as `render_piece` makes it. What rings on is drawn at random and would else be weighed against the stroke.
+    """
+    hits = [render_piece(model, piece, seed, turn, loudness) for turn in range(1, turns + 1)]
+    strokes = [loudness_lufs(Audio(hit.samples[:, : round(_HIT_S * hit.sample_rate)], hit.sample_rate)) for hit in hits]
+    return [hit.scaled(from_db(min(strokes) - stroke)) for hit, stroke in zip(hits, strokes, strict=True)]
+
+
 def render_piece(model: SoundModel, piece: Piece, seed: int, turn: int, loudness_lufs: float) -> Audio:
     """One hit of a piece (another for each turn), mono, at a loudness in LUFS (plus its own level), peaks under -1 dBTP."""
     rng = generator(seed, "drum", piece.key, turn)
@@ -199,7 +211,7 @@ def _grain(model: SoundModel, piece: Piece, frames: int, rng: np.random.Generato
     # The texture may have nothing in the band: lean on white noise shaped by the grain's own envelope.
     envelope = np.abs(ring) + 0.1
     carrier = ring + 0.35 * rng.standard_normal(frames) * envelope
-    noise = signal.sosfilt(band, carrier)
+    noise = _even(signal.sosfilt(band, carrier), rate)
     t = np.arange(frames) / rate
     shape = np.zeros(frames)
     for burst in range(piece.bursts):
@@ -208,6 +220,13 @@ def _grain(model: SoundModel, piece: Piece, frames: int, rng: np.random.Generato
         fall = 6.91 / (piece.grain_s if last else min(piece.grain_s, 3 * piece.burst_s))
         shape = np.where(since >= 0, np.exp(-fall * np.maximum(since, 0.0)), shape)
     return np.asarray(noise * shape * _ramp(t, 0.0005))
+
+
+def _even(noise: Floats, rate: int) -> Floats:
+    """Noise of the same level all along: a knock within the texture would be heard as a second stroke. Grain finer than
+    `_EVEN_S` stays."""
+    power = ndimage.uniform_filter1d(noise**2, round(_EVEN_S * rate))
+    return np.asarray(noise / np.sqrt(power + 0.003 * np.mean(power) + 1e-20))
 
 
 def _onset(model: SoundModel, piece: Piece, frames: int) -> Floats:
