@@ -41,7 +41,7 @@ class ReadyBand:
 
 READY = (
     ReadyBand("temple", "Wind, leaves and birds around a temple", demo_picture, 0),
-    ReadyBand("coffee", "A cup of coffee on a table", lambda: _scikit_image("coffee.png"), 0),
+    ReadyBand("coffee", "A cup of coffee on a table", lambda: _scikit_image("coffee.png"), 2),
 )
 
 

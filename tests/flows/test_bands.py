@@ -10,9 +10,11 @@ from core.audio import read_audio
 from core.loudness import loudness_lufs
 from core.manifest import sha256_file
 from flows.bands import FOLDER, READY
+from flows.evaluation.songs import evaluate_songs, missed
 from flows.runs.songs import SongOptions, render
 from phase2_music.instruments.sets import export_set, read_band
 from phase2_music.rendering.render import RenderOptions
+from phase2_music.scores import bundled_scores
 from schemas.band import Band
 from schemas.document import MELODIC_ROLES, ROLES
 
@@ -54,3 +56,10 @@ def test_a_band_plays_at_once_and_goes_into_one_file(name: str, tmp_path: Path) 
     assert loudness_lufs(read_audio(tmp_path / "song" / "song.wav")) == pytest.approx(-14.0, abs=0.5)
     export_set(FOLDER / name, tmp_path / "band.sf2")
     assert (tmp_path / "band.sf2").stat().st_size > 1_000_000
+
+
+@pytest.mark.slow
+@every_band
+def test_a_band_plays_every_bundled_score_well(name: str, tmp_path: Path) -> None:
+    songs = evaluate_songs(FOLDER / name, list(bundled_scores()), tmp_path)
+    assert {song.score: missed(song) for song in songs if missed(song)} == {}
