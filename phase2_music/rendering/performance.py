@@ -39,6 +39,7 @@ _PORTAMENTO_FROM = 84
 # The band has one sound a role, so banks mean nothing; by the legato pedal FluidSynth would play one note at a time.
 _UNTOLD = (0, 32, 68)
 _DATA, _DATA_FINE, _UNREGISTERED, _REGISTERED = 6, 38, (98, 99), (100, 101)
+_TUNING = ((1, 0), (2, 0))  # the registered parameters' low and high numbers
 
 
 class Message(NamedTuple):
@@ -214,16 +215,19 @@ class _Player:
 
 
 class _Wheel:
-    """The pitch wheel of a track, and its range in semitones (registered parameter 0).
+    """The pitch wheel of a track, its range in semitones (registered parameter 0) and the channel's tuning (1 and 2).
 
     SoundFont 2's wheel reaches 127/128 of its range (2.04, 8.4.10): of twelve semitones ten cents are missing. So a range that
-    a score asks for is set one semitone wider, and the wheel is turned less.
+    a score asks for is set one semitone wider, and the wheel is turned less. A reset of all controllers leaves range and
+    tuning as they are (RP-015), where FluidSynth forgets the tuning: it is told again.
     """
 
     def __init__(self) -> None:
         self._parameter = dict.fromkeys(_REGISTERED, 127)
+        self._is_registered = False
         self._semitones, self._cents, self._bend = 2, 0, 0
         self._wide: int | None = None  # the range that was set; None as long as the score sets none
+        self._tuning: dict[tuple[int, int], int] = {}  # registered parameter and data controller -> value
 
     def answer(self, event: ScoreEvent) -> list[ScoreEvent]:
         """What the synthesiser is told instead of an event of the score."""
@@ -237,18 +241,38 @@ class _Wheel:
     def _follow(self, event: ScoreEvent) -> list[ScoreEvent]:
         if event.number in _REGISTERED:
             self._parameter[event.number] = event.value
-        elif event.number in _UNREGISTERED or event.number == _RESET:
+            self._is_registered = True
+        elif event.number in _UNREGISTERED:
+            self._is_registered = False
+        elif event.number == _RESET:
             self._parameter = dict.fromkeys(_REGISTERED, 127)
-            self._bend = 0 if event.number == _RESET else self._bend
-        elif event.number in (_DATA, _DATA_FINE) and not any(self._parameter.values()):
-            if event.number == _DATA:
-                self._semitones = event.value
-            else:
-                self._cents = min(event.value, 99)
-            self._wide = min(127, self._semitones + 1)
-            wider = event._replace(number=_DATA, value=self._wide)
-            return [wider, self._turned(ScoreEvent(event.time_s, "bend", 0, self._bend))]
+            self._bend = 0
+            return [event, *self._tuned(event)]
+        elif event.number in (_DATA, _DATA_FINE) and self._is_registered:
+            return self._set(event)
         return [event]
+
+    def _set(self, event: ScoreEvent) -> list[ScoreEvent]:
+        """Take a value of the parameter that is chosen."""
+        parameter = tuple(self._parameter[number] for number in _REGISTERED)
+        if parameter in _TUNING:
+            self._tuning[parameter[0], event.number] = event.value
+        if any(parameter):
+            return [event]
+        if event.number == _DATA:
+            self._semitones = event.value
+        else:
+            self._cents = min(event.value, 99)
+        self._wide = min(127, self._semitones + 1)
+        wider = event._replace(number=_DATA, value=self._wide)
+        return [wider, self._turned(ScoreEvent(event.time_s, "bend", 0, self._bend))]
+
+    def _tuned(self, event: ScoreEvent) -> list[ScoreEvent]:
+        """The tuning told again, and no parameter chosen in the end."""
+        if not self._tuning:
+            return []
+        rows = [row for (low, data), value in self._tuning.items() for row in ((101, 0), (100, low), (data, value))]
+        return [event._replace(number=number, value=value) for number, value in (*rows, (101, 127), (100, 127))]
 
     def _turned(self, event: ScoreEvent) -> ScoreEvent:
         if self._wide is None:

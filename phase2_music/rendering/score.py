@@ -74,8 +74,11 @@ _LONGEST_RING_S = 12.0  # what a pedal adds to a song behind its last note
 _OFF, _ON, _KEY_PRESSURE, _CONTROLLER, _PROGRAM, _PRESSURE, _BEND = 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0
 _BANK_MSB, _VOLUME, _EXPRESSION, _SUSTAIN, _SOSTENUTO, _RESET = 0, 7, 11, 64, 66, 121
 
-# What General MIDI has at the beginning: no sound, no controllers, volume, pan, a wheel of two semitones.
-_BEGINNING = ((120, 0), (121, 0), (7, 100), (10, 64), (101, 0), (100, 0), (6, 2), (38, 0), (101, 127), (100, 127))
+# What General MIDI has at the beginning: no sound, no controllers, volume, pan, a wheel of two semitones, no tuning.
+_BEGINNING = (
+    *((120, 0), (121, 0), (7, 100), (10, 64)),
+    *((101, 0), (100, 0), (6, 2), (38, 0), (100, 1), (6, 64), (38, 0), (100, 2), (6, 64), (101, 127), (100, 127)),
+)
 
 _MOST_RESETS = 200
 _MOST_OTHERS = 16  # tracks that are asked for a note which another one ends

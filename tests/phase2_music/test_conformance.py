@@ -247,6 +247,9 @@ def test_a_range_has_cents_and_holds_for_a_wheel_that_is_turned_already(player: 
     assert cents(player.play(reset), 0.1, 0.9) == pytest.approx(0, abs=3)
     other = rpn(0, 12) + control(99, 1) + control(98, 8) + control(6, 64) + bend(8191) + held()
     assert cents(player.play(other), 0.1, 0.9) == pytest.approx(1200, abs=3)
+    again = rpn(0, 2)[: 4 * 4] + control(99, 1) + control(98, 8) + control(6, 64)
+    chosen_by_half = again + control(101, 0) + control(6, 3) + bend(8191) + held()
+    assert cents(player.play(chosen_by_half), 0.1, 0.9) == pytest.approx(300, abs=3)
 
 
 def test_the_wheel_bends_a_note_while_it_sounds_and_lets_it_go(player: Player) -> None:
@@ -258,6 +261,21 @@ def test_the_wheel_bends_a_note_while_it_sounds_and_lets_it_go(player: Player) -
 def test_registered_parameters_1_and_2_tune_the_channel(player: Player) -> None:
     assert cents(player.play(rpn(1, 96) + held()), 0.1, 0.9) == pytest.approx(50, abs=3)
     assert cents(player.play(rpn(2, 67) + held()), 0.1, 0.9) == pytest.approx(300, abs=3)
+
+
+def test_a_reset_of_all_controllers_leaves_the_tuning(player: Player) -> None:
+    """As RP-015 has it; the parameter that was chosen is chosen no more."""
+    tuned = rpn(2, 67) + rpn(1, 96) + control(121, 0)
+    assert cents(player.play(tuned + held()), 0.1, 0.9) == pytest.approx(350, abs=3)
+    assert cents(player.play(tuned + control(6, 64) + held()), 0.1, 0.9) == pytest.approx(350, abs=3)
+
+
+def test_a_reset_of_the_port_ends_the_tuning(player: Player) -> None:
+    """A medley goes on: one second tuned up, one as in the beginning."""
+    medley = bytes([0, 0xF0, 5, 0x7E, 0x7F, 9, 1, 0xF7])
+    sound = player.play(rpn(2, 67) + rpn(1, 96) + held() + medley + held())
+    assert cents(sound, 0.1, 0.9) == pytest.approx(350, abs=3)
+    assert cents(sound, 1.1, 1.9) == pytest.approx(0, abs=3)
 
 
 def test_null_ends_the_registered_parameter(player: Player) -> None:
