@@ -277,6 +277,27 @@ def test_an_edit_of_a_scene_that_has_changed_is_told(visit: Visit, made: Path) -
     assert material.input_value() != "tin"
 
 
+def test_what_is_typed_while_changes_are_sent_stays_a_change(visit: Visit, made: Path) -> None:
+    page = visit.open(f"/#/run/{run_of(made)}")
+    stages = [{"name": "scene", "state": "cancelled", "done": None, "of": None}]
+    stopped = {"id": "1", "kind": "scene", "name": "a job", "state": "cancelled", "stages": stages, "progress": 0.0}
+    sent: list[Any] = []
+    page.route("**/scene", lambda route: sent.append(route))
+    material = page.get_by_label("Material").locator("visible=true")
+    material.fill("tin")
+    page.click("text=Make the changes")
+    page.wait_for_timeout(200)
+    page.get_by_label("Source", exact=True).locator("visible=true").fill("a bucket")
+    assert "2 changes" in page.inner_text(".pending")
+    sent[0].fulfill(json={**stopped, "message": None, "run": run_of(made), "run_url": None, "song": None})
+    page.wait_for_selector(".pending :text('1 change')")
+    assert [source["material"] for source in sent[0].request.post_data_json["scene"]["sound_sources"]].count("tin") == 1
+    assert "a bucket" not in (sent[0].request.post_data or "")
+    page.unroute("**/scene")
+    page.click("text=Discard")
+    assert not page.locator(".pending").is_visible()
+
+
 def test_a_new_take_changes_one_sound(visit: Visit, made: Path) -> None:
     effects = hashes(made, "effects/*.wav")
     page = visit.open(f"/#/run/{run_of(made)}")

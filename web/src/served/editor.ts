@@ -208,10 +208,12 @@ export class SceneEditor {
 
   private async send(): Promise<void> {
     this.problem.clear();
+    const edits = this.edits;
+    const scene = structuredClone(this.scene); // what is typed until the answer comes is not of it
     try {
-      const job = await changeScene(this.run.id, this.scene, this.run.scene_sha256!);
-      this.sent = this.edits;
-      this.base = structuredClone(this.scene);
+      const job = await changeScene(this.run.id, scene, this.run.scene_sha256!);
+      this.sent = edits;
+      this.base = scene;
       this.tell();
       this.started(job);
     } catch (error) {

@@ -13,7 +13,7 @@ export class Studio {
   private readonly problem = new Problem();
   private readonly songs = element("ul", { class: "songs" });
   private readonly jobs = element("div", { class: "making" });
-  private readonly panels: JobPanel[] = [];
+  private readonly panels = new Map<string, JobPanel>();
   private playing?: PlayingFields;
   private editor?: SceneEditor;
   private canMake = false;
@@ -48,7 +48,7 @@ export class Studio {
 
   close(): void {
     this.left = true;
-    for (const panel of this.panels) panel.leave();
+    for (const panel of this.panels.values()) panel.leave();
   }
 
   private build(run: RunDetail): void {
@@ -116,9 +116,10 @@ export class Studio {
   }
 
   private add(job: Job): void {
+    if (this.panels.has(job.id)) return;
     for (const ended of this.jobs.querySelectorAll(".job:is([data-state=done], [data-state=cancelled])")) ended.remove();
     const panel = new JobPanel(job, { ended: () => void this.refresh(), after: (done) => [element("p", { class: "quiet", text: keptWords(done) })] });
-    this.panels.push(panel);
+    this.panels.set(job.id, panel);
     this.jobs.prepend(panel.node);
     this.jobs.scrollIntoView({ block: "nearest" });
     announce(`${job.name}: started`);
