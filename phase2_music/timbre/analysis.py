@@ -22,7 +22,11 @@ AUDITORY_HZ: Floats = (10 ** (np.arange(1.5, 40.01, 0.5) / 21.4) - 1.0) / 0.0043
 to 16.7 kHz."""
 
 _NOTHING_DB = -50.0  # under the loudest band: an effect has nothing there
-_FALL_DB_PER_OCTAVE = 24.0
+_STEEP_DB, _SLOW_DB = (
+    24.0,
+    4.5,
+)  # per octave: how colour falls above what an effect has, through silence and through hiss
+_HISS_LIFT_DB = 18.0  # hiss lies under all that sounds, so the mean over moments weighs it less than the ear does
 _HOP = 256
 _WINDOW = 1024
 _LONG_WINDOW = 2048
@@ -92,7 +96,8 @@ class SoundModel:
         A held note lasts as long as all that the effect does in turns. The mean of its power (`colour_db`) would hold on to its
         loudest moments alone; the mean of levels weighs them with the rest, as the ear does, which hears in dB. Moments more
         than 40 dB under the loudest do not count, nor does what lies 60 dB under the loudest band. Above the last band that
-        holds anything the colour falls on: a floor there would be white to a note whose harmonics find nothing else.
+        holds anything the colour falls on, steeply where there is silence, slowly where there is hiss: a floor there would be
+        white to a note whose harmonics find nothing else.
         """
         padded = np.pad(self.opening, (0, max(0, _LONG_WINDOW - len(self.opening))))
         frames = np.lib.stride_tricks.sliding_window_view(padded, _LONG_WINDOW)[:: _LONG_WINDOW // 4]
@@ -103,7 +108,9 @@ class SoundModel:
         mean = np.maximum(level, level.max() - 60.0).mean(axis=0)
         colour = np.asarray(mean - mean.max())
         last = int(np.flatnonzero(colour > _NOTHING_DB)[-1])
-        above = colour[last] - _FALL_DB_PER_OCTAVE * np.log2(AUDITORY_HZ[last:] / AUDITORY_HZ[last])
+        octaves, hiss = np.log2(AUDITORY_HZ[last:] / AUDITORY_HZ[last]), level.mean(axis=0)[last:] - mean.max()
+        falls = [colour[last] - fall_db * octaves for fall_db in (_STEEP_DB, _SLOW_DB)]
+        above = np.clip(hiss + _HISS_LIFT_DB, *falls)
         colour[last:] = np.minimum(colour[last:], above)
         return colour
 

@@ -13,9 +13,9 @@ import numpy as np
 from phase2_music.timbre.analysis import AUDITORY_HZ, Floats, sine_density
 
 FULLEST_FUNDAMENTAL = 0.7
-"""The largest share of the harmonics' power that is given to a fundamental."""
+"""The largest share of the harmonics' power that is given to a fundamental for the sake of its pitch."""
 
-_FUNDAMENTALS = (0.05, 0.15, 0.3, 0.5, FULLEST_FUNDAMENTAL)
+_FUNDAMENTALS = (0.05, 0.15, 0.3, 0.5, FULLEST_FUNDAMENTAL, 0.85, 0.95, 0.99)
 _FIT_STEPS = 40
 _WIDTH_HZ: Floats = np.gradient(AUDITORY_HZ)
 

@@ -218,6 +218,20 @@ def test_stft_and_back_is_the_same_sound() -> None:
     assert np.allclose(istft(stft(wave), len(wave)), wave, atol=1e-9)
 
 
+def test_above_what_an_effect_has_its_colour_falls_slowly_through_hiss_and_steeply_through_silence() -> None:
+    t = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    sine = 0.3 * np.sin(2 * np.pi * 440 * t)
+    breath = 1e-4 * np.random.default_rng(0).standard_normal(SAMPLE_RATE)
+    high = AUDITORY_HZ > 8000
+
+    def colour(sound: np.ndarray) -> np.ndarray:
+        return SoundModel.of(Audio(sound.astype(np.float32)[None], SAMPLE_RATE)).lasting_colour_db[high]
+
+    assert colour(sine).max() < -120
+    assert colour(sine + breath).min() > -80
+    assert colour(sine + breath).max() < -60
+
+
 @pytest.mark.parametrize("key", [62, 74, 86])
 def test_a_dull_sound_makes_no_shrill_note(key: int) -> None:
     """Where a sine has nothing its colour is no floor: harmonics that find nothing else would be fitted to it, white."""
