@@ -129,11 +129,12 @@ def processes_below(pid: int, doing: str = "") -> list[int]:
 
 
 def gone(pid: int, limit_s: float = 5.0) -> bool:
-    """Whether a process has ended, or does so in time."""
+    """Whether a process has ended with all its threads, which hold its ports as long as one lives, or does so in time."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if ended and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1:
                 return True
         except OSError:
             return True
