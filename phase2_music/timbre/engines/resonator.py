@@ -238,7 +238,7 @@ def _shape(samples: Floats, gains: Floats, sample_rate: int) -> Floats:
 class Resonator:
     """Harmonic resynthesis with masked residual."""
 
-    info = EngineInfo(name="resonator", version="5")
+    info = EngineInfo(name="resonator", version="6")
 
     def voice(self, request: VoiceRequest) -> ResonatorVoice:
         """Analyse an effect.
