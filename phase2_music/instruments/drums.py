@@ -159,6 +159,8 @@ def render_turns(model: SoundModel, piece: Piece, seed: int, turns: int, loudnes
     Each as `render_piece` makes it. What rings on is drawn at random and would else be weighed against the stroke.
     """
     hits = [render_piece(model, piece, seed, turn, loudness) for turn in range(1, turns + 1)]
+    if turns == 1:
+        return hits
     strokes = [loudness_lufs(Audio(hit.samples[:, : round(_HIT_S * hit.sample_rate)], hit.sample_rate)) for hit in hits]
     return [hit.scaled(from_db(min(strokes) - stroke)) for hit, stroke in zip(hits, strokes, strict=True)]
 

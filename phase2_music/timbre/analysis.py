@@ -22,10 +22,8 @@ AUDITORY_HZ: Floats = (10 ** (np.arange(1.5, 40.01, 0.5) / 21.4) - 1.0) / 0.0043
 to 16.7 kHz."""
 
 _NOTHING_DB = -50.0  # under the loudest band: an effect has nothing there
-_STEEP_DB, _SLOW_DB = (
-    24.0,
-    4.5,
-)  # per octave: how colour falls above what an effect has, through silence and through hiss
+_STEEP_DB = 24.0  # per octave: how colour falls above what an effect has, through silence
+_SLOW_DB = 4.5  # and through hiss
 _HISS_LIFT_DB = 18.0  # hiss lies under all that sounds, so the mean over moments weighs it less than the ear does
 _HOP = 256
 _WINDOW = 1024
