@@ -3,6 +3,8 @@ SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# pip compiles what it installs, but not what it links to; without this a command takes 0.1 s longer to start.
+COMPILE := $(BIN)/python -m compileall -q core schemas phase1_sound phase2_music flows
 
 .PHONY: help demo setup test slow lint bench check schemas scores up web screenshots chaos throughput clean system peers stage
 help: ## List the targets.
@@ -32,6 +34,7 @@ lint: .venv/dev ## Check style and types.
 	else echo "web/ was not checked: it needs node and \`make web\`"; fi
 
 bench: .venv/dev | peers ## Measure what playing a score costs, beside FluidSynth's command line, pretty_midi and librosa.
+	$(COMPILE)
 	$(BIN)/python -m flows.evaluation.bench $(BENCH)
 
 check: lint test slow ## What CI runs: style, types, tests.
@@ -90,6 +93,7 @@ stage:
 
 .venv/core: pyproject.toml constraints.txt .venv/bin/python | system
 	$(PIP) --editable .
+	$(COMPILE)
 	@touch $@
 
 .venv/dev: .venv/core

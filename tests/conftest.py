@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from flows.runs.stages import MakeOptions, make
 from phase2_music.instruments.build import build_instrument
 from phase2_music.timbre.engines.resonator import Resonator
 from schemas.document import ROLES
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker a numba cache of its own.
+
+    numba lets processes that compile at once overwrite each other's files; librosa then calls what is not there and the
+    process dies, from then on always.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir(f"numba-{worker}"))
 
 
 @pytest.fixture(scope="session", autouse=True)
