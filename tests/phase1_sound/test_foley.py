@@ -462,6 +462,17 @@ def test_a_dropped_coin_touches_ever_faster() -> None:
     assert gains[-1] < gains[0]
 
 
+def test_coins_fall_by_the_handful_and_a_coin_alone() -> None:
+    def coins_in_the_first(falls: list[tuple[float, int, float]], seconds: float) -> int:
+        return len({coin for start, coin, _ in falls if start < falls[0][0] + seconds})
+
+    one, many = (request(source, "metal", "dropped on a table") for source in ("coin", "coins"))
+    alone, together = (make(each).recipe["parameters"]["falls"] for each in (one, many))
+    assert coins_in_the_first(alone, 0.5) == 1
+    assert coins_in_the_first(together, 0.5) == 4
+    assert all(start < 2.0 for start, _, _ in together)
+
+
 def test_shards_ring_after_the_blow() -> None:
     glass, stoneware = (
         measure(make(request("vase", m, "shattering", seconds=2.0)).audio).centroid_hz for m in ("glass", "clay")

@@ -46,7 +46,7 @@ class Foley:
     batch.
     """
 
-    info = EngineInfo(name="foley", version="2")
+    info = EngineInfo(name="foley", version="3")
 
     def make(self, requests: Sequence[EffectRequest]) -> Iterator[EffectResult]:
         """Make one effect per request, exactly `duration_s` long, at 44.1 kHz, mono or stereo, peak 0.9."""
