@@ -60,8 +60,8 @@ def _gaps(wanted: Floats, harmonics: Floats, f0_hz: float, noise: float) -> Floa
 
 
 def _apart_db(one: Floats, other: Floats) -> float:
-    """Mean absolute difference in dB of two spectra, whatever their levels are; 60 dB under the loudest nothing counts."""
-    one_db, other_db = (10 * np.log10(np.maximum(each / each.max(), 1e-6)) for each in (one, other))
+    """Mean absolute difference in dB of two spectra, whatever their levels are; 50 dB under the loudest nothing counts."""
+    one_db, other_db = (10 * np.log10(np.maximum(each / each.max(), 1e-5)) for each in (one, other))
     difference = one_db - other_db
     return float(np.mean(np.abs(difference - np.mean(difference))))
 

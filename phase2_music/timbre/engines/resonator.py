@@ -214,7 +214,8 @@ def calmest_place(ring: Floats, f0_hz: float, sample_rate: int) -> int:
         around = ndimage.uniform_filter1d(change, 2 * (n_fft // hop // 2) + 1, mode="wrap") / np.median(change)
         cost = np.maximum(cost, np.maximum(step_db / 0.4, (around - 0.7) / 0.3))
     best = int(places[np.argmin(cost)])
-    reach = np.arange(best - hop // 2, best + hop // 2)
+    # No further: the spectrum of few harmonics changes with their phase in the window, within a quarter of a period.
+    reach = np.arange(best - hop // 8, best + hop // 8)
     bends = [
         np.abs(channel[(reach + k) % size] - 2 * channel[(reach + k + 1) % size] + channel[(reach + k + 2) % size])
         for channel in ring
@@ -238,7 +239,7 @@ def _shape(samples: Floats, gains: Floats, sample_rate: int) -> Floats:
 class Resonator:
     """Harmonic resynthesis with masked residual."""
 
-    info = EngineInfo(name="resonator", version="6")
+    info = EngineInfo(name="resonator", version="7")
 
     def voice(self, request: VoiceRequest) -> ResonatorVoice:
         """Analyse an effect.
