@@ -257,6 +257,12 @@ def _expected_peak(plan: _Plan, options: MixOptions) -> float:
     return from_db(options.ceiling_dbtp - (options.loudness_lufs - plan.loudness_lufs) - 6.0)
 
 
+_Blocks = tuple[Samples, Samples]
+"""A stem's next chunk, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
+_Answer = Callable[[Mapping[str, _Blocks]], Samples]
+"""The stems' next chunk -> the room's answer, shape (blocks, 2 BLOCK_FRAMES)."""
+
+
 class _Part:
     """A raw stem on its way: read, levelled, panned and filtered, and kept for the second pass."""
 
@@ -265,8 +271,8 @@ class _Part:
         self._gains = np.tile(pan_gains(level.pan)[:, 0] * np.float32(from_db(level.gain_db)), BLOCK_FRAMES)
         self._tone = Convolver(tone, _TONE_FRAMES)
 
-    def next(self, frames: int) -> tuple[Samples, Samples]:
-        """The next frames, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
+    def next(self, frames: int) -> _Blocks:
+        """The next frames."""
         place = self._tone.begin(frames)
         self._read(place)
         levelled = place.reshape(-1, 2 * BLOCK_FRAMES)
@@ -300,11 +306,11 @@ class _Bus:
         with ExitStack() as stack:
             room = self._open_room(stack)
             tasks = {role: part.next for role, part in self._open_stems(stack).items()}
-            for done in _side_by_side(self.pool, tasks, self.chunks()):
+            steps = _side_by_side(self.pool, tasks, self.chunks())
+            for done, wet in _answered(self.pool, room, steps) if room else ((done, None) for done in steps):
                 total = _added([blocks for blocks, _ in done.values()])
                 loudest = np.maximum.reduce([part_peaks for _, part_peaks in done.values()])
-                if room:
-                    wet = room({role: blocks for role, (blocks, _) in done.items()})
+                if wet is not None:
                     loudest = np.maximum(loudest, np.abs(wet).max(axis=1))
                     total += wet
                 peaks.add(total, loudest)
@@ -319,15 +325,15 @@ class _Bus:
         kept = stack.enter_context(self._kept(role).open("wb", buffering=0))
         return _Part(stack.enter_context(open_raw(raw)), level, self._tones[role], kept)
 
-    def _open_room(self, stack: ExitStack) -> Callable[[Mapping[str, Samples]], Samples] | None:
-        """The stems' next chunk -> the room's answer, shape (blocks, 2 BLOCK_FRAMES), which is also kept."""
+    def _open_room(self, stack: ExitStack) -> _Answer | None:
+        """What answers the stems' next chunk, and keeps the answer."""
         if self._room is None:
             return None
         file = stack.enter_context(self._kept("reverb").open("wb", buffering=0))
         convolver = Convolver(room_impulse(self._room), _ROOM_FRAMES)
 
-        def answer(stems: Mapping[str, Samples]) -> Samples:
-            send = _send(stems)
+        def answer(stems: Mapping[str, _Blocks]) -> Samples:
+            send = _send({role: blocks for role, (blocks, _) in stems.items()})
             place = convolver.begin(len(send))
             place[:, 0], place[:, 1] = send, 0.0  # mono, as a signal without imaginary part
             wet = np.ascontiguousarray(convolver.end())
@@ -432,6 +438,20 @@ def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path 
             meter.add(samples)
             peak.add(np.ascontiguousarray(samples.T))
     return loudness_of_hops(meter.k_powers()), peak.true_peak_dbtp()
+
+
+def _answered(
+    pool: Executor, room: _Answer, steps: Iterable[Mapping[str, _Blocks]]
+) -> Iterator[tuple[Mapping[str, _Blocks], Samples]]:
+    """Each step's stems with the room's answer; the next one is on its way while the caller uses this one's."""
+    pending: tuple[Mapping[str, _Blocks], Future[Samples]] | None = None
+    for step in steps:
+        done = pending and (pending[0], pending[1].result())
+        pending = step, pool.submit(room, step)
+        if done:
+            yield done
+    if pending:
+        yield pending[0], pending[1].result()
 
 
 def _side_by_side(
