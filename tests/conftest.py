@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from schemas.document import ROLES
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each worker a numba cache of its own.
+    """Give each worker a numba cache of its own, and what it starts Ctrl-C.
 
     numba lets processes that compile at once overwrite each other's files; librosa then calls what is not there and the
-    process dies, from then on always.
+    process dies, from then on always. A shell starts what it runs in the background deaf to Ctrl-C, and that is passed on.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
     os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir(f"numba-{worker}"))
 
