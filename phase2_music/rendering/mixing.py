@@ -258,8 +258,8 @@ def _expected_peak(plan: _Plan, options: MixOptions) -> float:
 
 
 _Blocks = tuple[Samples, Samples]
-"""A stem's next chunk, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
-_Answer = Callable[[Mapping[str, _Blocks]], Samples]
+"""A part's next chunk, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
+_Answer = Callable[[Mapping[str, Samples]], Samples]
 """The stems' next chunk -> the room's answer, shape (blocks, 2 BLOCK_FRAMES)."""
 
 
@@ -304,18 +304,23 @@ class _Bus:
         """Go over the stems and their sum; peaks between samples count where they may reach `threshold`."""
         meter, peaks = SongMeter(), _BusPeaks(threshold)
         with ExitStack() as stack:
-            room = self._open_room(stack)
-            tasks = {role: part.next for role, part in self._open_stems(stack).items()}
-            steps = _side_by_side(self.pool, tasks, self.chunks())
-            for done, wet in _answered(self.pool, room, steps) if room else ((done, None) for done in steps):
-                total = _added([blocks for blocks, _ in done.values()])
-                loudest = np.maximum.reduce([part_peaks for _, part_peaks in done.values()])
-                if wet is not None:
-                    loudest = np.maximum(loudest, np.abs(wet).max(axis=1))
-                    total += wet
+            stems = {role: part.next for role, part in self._open_stems(stack).items()}
+            added = {"sum": partial(self._add_up, self._open_room(stack))}
+            for done in _side_by_side(self.pool, added, _side_by_side(self.pool, stems, self.chunks())):
+                total, loudest = done["sum"]
                 peaks.add(total, loudest)
                 meter.add(total.reshape(-1, 2))
         return peaks.measure(meter)
+
+    def _add_up(self, room: _Answer | None, stems: Mapping[str, _Blocks]) -> _Blocks:
+        """The sum of the stems' next chunk and the room's answer; the largest sample is that of any part."""
+        total = _added([blocks for blocks, _ in stems.values()])
+        loudest = np.maximum.reduce([part_peaks for _, part_peaks in stems.values()])
+        if room:
+            wet = room({role: blocks for role, (blocks, _) in stems.items()})
+            loudest = np.maximum(loudest, np.abs(wet).max(axis=1))
+            total += wet
+        return total, loudest
 
     def _open_stems(self, stack: ExitStack) -> dict[str, _Part]:
         levels = self._plan.levels
@@ -332,8 +337,8 @@ class _Bus:
         file = stack.enter_context(self._kept("reverb").open("wb", buffering=0))
         convolver = Convolver(room_impulse(self._room), _ROOM_FRAMES)
 
-        def answer(stems: Mapping[str, _Blocks]) -> Samples:
-            send = _send({role: blocks for role, (blocks, _) in stems.items()})
+        def answer(stems: Mapping[str, Samples]) -> Samples:
+            send = _send(stems)
             place = convolver.begin(len(send))
             place[:, 0], place[:, 1] = send, 0.0  # mono, as a signal without imaginary part
             wet = np.ascontiguousarray(convolver.end())
@@ -438,20 +443,6 @@ def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path 
             meter.add(samples)
             peak.add(np.ascontiguousarray(samples.T))
     return loudness_of_hops(meter.k_powers()), peak.true_peak_dbtp()
-
-
-def _answered(
-    pool: Executor, room: _Answer, steps: Iterable[Mapping[str, _Blocks]]
-) -> Iterator[tuple[Mapping[str, _Blocks], Samples]]:
-    """Each step's stems with the room's answer; the next one is on its way while the caller uses this one's."""
-    pending: tuple[Mapping[str, _Blocks], Future[Samples]] | None = None
-    for step in steps:
-        done = pending and (pending[0], pending[1].result())
-        pending = step, pool.submit(room, step)
-        if done:
-            yield done
-    if pending:
-        yield pending[0], pending[1].result()
 
 
 def _side_by_side(

@@ -7,6 +7,9 @@ from sounds import noise
 
 from core.audio import SAMPLE_RATE, Audio
 from core.errors import AudioError
+from flows.evaluation.measures import mel_distance, mel_profile
+from flows.evaluation.sources import make_source
+from phase2_music.instruments.cleaning import clean
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz, yin_pitch
 from phase2_music.timbre.analysis import AUDITORY_HZ, BANDS_HZ, SoundModel, istft, stft
 from phase2_music.timbre.engines.none import NoTimbre
@@ -33,6 +36,12 @@ def test_what_follows_the_loop_is_what_the_loop_begins_with() -> None:
     assert np.array_equal(note.samples[:, note.loop_end + 1 :], again)
     before = note.samples[:, note.loop_start - 500 : note.loop_start]
     assert np.allclose(before, note.samples[:, note.loop_end - 499 : note.loop_end + 1], atol=1e-4)
+
+
+def test_silence_that_nobody_hears_takes_nothing_from_the_colour() -> None:
+    sound = make_source("ring").sound
+    note = voice(clean(sound).audio, "bass", seed=0).note(key_to_hz(52), 0.6)
+    assert mel_distance(mel_profile(note.samples[0]), mel_profile(sound.mono()), key_to_hz(52)) <= 6.0
 
 
 def test_stereo_keeps_every_harmonic_in_mono() -> None:

@@ -373,16 +373,17 @@ class Coins(Recipe):
         starts = 0.01 + (np.arange(count) + rng.uniform(0.0, 0.3, count) * (np.arange(count) > 0)) / rate
         if brief.character.regularity:
             starts = uneven(rng, 0.01 + np.arange(count) / rate, brief.character.unevenness(0.1) / rate)
+        manner = "jingled" if jingled else "spun" if spun else "dropped"
         pitches_hz = tuple(float(f) for f in np.sort(rng.uniform(low, 1.9 * low, 4)))
         falls = [(float(t), int(rng.integers(0, 4)), float(rng.uniform(0.5, 1.0))) for t in starts]
-        if not jingled and not spun and brief.words & {"coins", "change", "money", "handful"}:
+        if manner == "dropped" and brief.words & {"coins", "change", "money", "handful"}:
             falls = [
                 (start + float(later), (coin + place) % 4, force * float(rng.uniform(0.5, 1.0)))
                 for start, coin, force in falls
                 for place, later in enumerate(np.cumsum([0.0, *rng.exponential(0.06, 3)]))
             ]
         return cls(
-            manner="jingled" if jingled else "spun" if spun else "dropped",
+            manner=manner,
             pitches_hz=pitches_hz,
             falls=tuple(falls),
             decay=float(rng.uniform(14, 22)) * brief.character.damping_factor,
