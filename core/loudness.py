@@ -20,8 +20,9 @@ RELATIVE_GATE_LU = -10.0
 _OFFSET_LUFS = -0.691  # BS.1770-4: makes a 0 dBFS 997 Hz sine in one channel read -3.01 LUFS
 _K_IMPULSE_S = 0.085  # by then the K-weighting's impulse response has fallen by 140 dB
 _BATCH_HOPS = 16  # transforms done side by side use the processor's wide registers
-_REACH = 12  # frames on either side that an interpolated value depends on
-_SLICE = 1 << 16  # frames that are interpolated together: bounds the memory
+EDGE_FRAMES = 12
+"""Frames on either side that an interpolated value depends on."""
+_SLICE = 1 << 15  # samples that are interpolated together: bounds the memory, and stays in the cache
 
 
 def to_db(amplitude: float) -> float:
@@ -104,9 +105,9 @@ class LoudnessMeter:
         self._hops: list[float] = []
 
     def add(self, block: Samples) -> None:
-        """Take the next block, shape (channels, frames)."""
-        self._pending.append(np.array(block, dtype=np.float32))
-        self._waiting += block.shape[1]
+        """Take the next block, shape (frames, channels)."""
+        self._pending.append(np.array(block.T, dtype=np.float32))
+        self._waiting += len(block)
         if self._waiting >= _BATCH_HOPS * self._hop:
             self._weigh()
 
@@ -132,74 +133,78 @@ class TruePeakMeter:
     """True peak of a sound that comes in blocks, by 4 times oversampling (BS.1770-4, annex 2)."""
 
     def __init__(self, channels: int) -> None:
-        self._tail: Samples = np.zeros((channels, 2 * _REACH), dtype=np.float32)
+        self._tail: Samples = np.zeros((2 * EDGE_FRAMES, channels), dtype=np.float32)
         self._peak = 0.0
 
     def add(self, block: Samples) -> None:
-        """Take the next block, shape (channels, frames)."""
-        joined = np.concatenate([self._tail, block], axis=1)
-        self._peak = max(self._peak, self._inner_peak(joined))
-        self._tail = joined[:, -2 * _REACH :]
+        """Take the next block, shape (frames, channels)."""
+        joined = np.concatenate([self._tail, block])
+        self._peak = max(self._peak, float(joined.max()), -float(joined.min()))
+        # Near the edges the filter would hear a step that the sound does not have: those frames wait for their neighbours.
+        _, between = peaks_between(joined, self._peak)
+        self._peak = max(self._peak, float(between.max(initial=0.0)))
+        self._tail = joined[-2 * EDGE_FRAMES :]
 
     def true_peak_dbtp(self) -> float:
         """Largest true peak so far in dBTP, -inf for silence."""
-        end = np.concatenate([self._tail, np.zeros_like(self._tail)], axis=1)
-        return to_db(max(self._peak, self._inner_peak(end)))
-
-    def _inner_peak(self, joined: Samples) -> float:
-        # Near the edges the filter would hear a step that the sound does not have: those frames wait for their neighbours.
-        loudest = max(self._peak, float(np.abs(joined).max(initial=0.0)))
-        return float(inter_sample_peaks(joined, loudest)[_REACH:-_REACH].max(initial=0.0))
+        self.add(np.zeros_like(self._tail))
+        return to_db(self._peak)
 
 
 @cache
 def _interpolator() -> Samples:
-    """Windowed sinc for the six points at quarters of a frame around a sample, shape (2 _REACH + 1, 6)."""
+    """Windowed sinc for the six points at quarters of a frame around a sample, shape (2 EDGE_FRAMES + 1, 6)."""
     points = np.array([-0.75, -0.5, -0.25, 0.25, 0.5, 0.75])
-    distance = np.arange(-_REACH, _REACH + 1)[:, None] - points
-    inside = np.sqrt(np.maximum(0.0, 1.0 - (distance / (_REACH + 1)) ** 2))
+    distance = np.arange(-EDGE_FRAMES, EDGE_FRAMES + 1)[:, None] - points
+    inside = np.sqrt(np.maximum(0.0, 1.0 - (distance / (EDGE_FRAMES + 1)) ** 2))
     return np.asarray(np.sinc(distance) * np.i0(5.0 * inside) / np.i0(5.0), dtype=np.float32)
+
+
+def peaks_between(samples: Samples, threshold: float) -> tuple[npt.NDArray[np.intp], Samples]:
+    """Largest values between the samples where they may reach `threshold`: frames, and the values up to the next frame.
+
+    `samples` has shape (frames, channels). A frame can come more than once; the first and the last `EDGE_FRAMES` are context
+    and are not looked at. Only some are: oversampling everything would cost more than the rest of a song's mix. A sine of w
+    radians a frame whose samples lie at +-w/2 around its crest stands out by (1 - cos(w/2)) / (cos(w/2) - cos(3w/2)) of their
+    second difference: 0.125 for low notes, 0.21 at a quarter of the sample rate, 1 at 0.87 of its half, where music ends.
+    """
+    channels = samples.shape[1]
+    interleaved = np.ascontiguousarray(samples).reshape(-1)
+    edge = EDGE_FRAMES * channels
+    found = [
+        start + np.flatnonzero(_may_reach(interleaved[start : start + _SLICE + 2 * edge], channels, threshold))
+        for start in range(0, len(interleaved) - 2 * edge, _SLICE)
+    ]
+    at = np.concatenate(found) if found else np.zeros(0, dtype=np.intp)
+    if not len(at):
+        return at, np.zeros(0, dtype=np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(interleaved, 2 * edge + 1)[:, ::channels]
+    around = np.abs(windows[at] @ _interpolator())
+    frames = at // channels + EDGE_FRAMES
+    return np.concatenate([frames - 1, frames]), np.concatenate([around[:, :3].max(axis=1), around[:, 3:].max(axis=1)])
+
+
+def _may_reach(interleaved: Samples, channels: int, threshold: float) -> npt.NDArray[np.bool_]:
+    """For each sample but `EDGE_FRAMES` frames at either end: may the sound reach the threshold less than one frame away?"""
+    first, stop = EDGE_FRAMES * channels, len(interleaved) - EDGE_FRAMES * channels
+    middle = interleaved[first:stop]
+    bend = interleaved[first - channels : stop - channels] + interleaved[first + channels : stop + channels]
+    bend -= 2.0 * middle
+    np.abs(bend, out=bend)
+    bend += np.abs(middle)
+    return np.asarray(bend >= max(0.97 * threshold, 1e-9))
 
 
 def inter_sample_peaks(samples: Samples, threshold: float) -> Samples:
     """Largest value of all channels at each frame and up to the next one, between the samples too, shape (frames,).
 
     `samples` has shape (channels, frames); silence is taken to lie around it. What lies between is found where it may
-    reach `threshold`: oversampling everything would cost more than the rest of a song's mix. A sine of w radians a frame
-    whose samples lie at +-w/2 around its crest stands out by (1 - cos(w/2)) / (cos(w/2) - cos(3w/2)) of their second
-    difference: 0.125 for low notes, 0.21 at a quarter of the sample rate, 1 at 0.87 of its half, where music ends.
+    reach `threshold`.
     """
-    peak = np.max(np.abs(samples), axis=0)
-    for channel in samples:
-        for start in range(0, len(channel), _SLICE):
-            _raise_between(peak, channel, start, max(0.97 * threshold, 1e-9))
+    peak = np.max(np.abs(samples), axis=0, initial=0.0)
+    frames, between = peaks_between(np.pad(samples, ((0, 0), (EDGE_FRAMES, EDGE_FRAMES))).T, threshold)
+    np.maximum.at(peak, np.maximum(frames - EDGE_FRAMES, 0), between)
     return np.asarray(peak, dtype=np.float32)
-
-
-def _raise_between(peak: Samples, channel: Samples, start: int, threshold: float) -> None:
-    """Raise `peak` where one channel's slice from `start` on peaks between its samples."""
-    first, last = max(0, start - _REACH), min(len(channel), start + _SLICE + _REACH)
-    around = np.pad(channel[first:last], (_REACH - (start - first), max(0, start + _SLICE + _REACH - last)))
-    at = np.flatnonzero(_may_reach(around, threshold)[: len(channel) - start])
-    if not len(at):
-        return
-    taps = np.lib.stride_tricks.sliding_window_view(around, 2 * _REACH + 1)[at]
-    between = np.abs(taps @ _interpolator())
-    frames = at + start
-    peak[frames] = np.maximum(peak[frames], between[:, 3:].max(axis=1))
-    earlier = np.maximum(frames - 1, 0)
-    peak[earlier] = np.maximum(peak[earlier], between[:, :3].max(axis=1))
-
-
-def _may_reach(around: Samples, threshold: float) -> npt.NDArray[np.bool_]:
-    """For each frame but `_REACH` at either end: may the sound reach the threshold less than one frame away?"""
-    first, stop = _REACH, len(around) - _REACH
-    bend = around[first - 1 : stop - 1] + around[first + 1 : stop + 1]
-    middle = around[first:stop]
-    bend -= 2.0 * middle
-    np.abs(bend, out=bend)
-    bend += np.abs(middle)
-    return np.asarray(bend >= threshold)
 
 
 def loudness_lufs(audio: Audio) -> float:
@@ -209,14 +214,14 @@ def loudness_lufs(audio: Audio) -> float:
     """
     meter = LoudnessMeter(audio.sample_rate, audio.channels)
     missing = max(0, math.ceil(0.4 * audio.sample_rate) + 4 - audio.frames)
-    meter.add(np.pad(audio.samples, ((0, 0), (0, missing))))
+    meter.add(np.pad(audio.samples, ((0, 0), (0, missing))).T)
     return meter.integrated_lufs()
 
 
 def true_peak_dbtp(audio: Audio) -> float:
     """True peak in dBTP (BS.1770-4), -inf for silence."""
     meter = TruePeakMeter(audio.channels)
-    meter.add(audio.samples)
+    meter.add(audio.samples.T)
     return meter.true_peak_dbtp()
 
 

@@ -61,11 +61,12 @@ class Document(Part):
         return cls.from_value(read_json(path, cls.error), str(path))
 
     def to_value(self) -> dict[str, Any]:
-        """The JSON value, checked against the exported schema (a failure is a programming mistake)."""
+        """The JSON value, checked as one that is read (a failure is a programming mistake)."""
         value = self.model_dump(mode="json")
-        problem = schema_problem(self.schema_name, value)
-        if problem:
-            raise AssertionError(f"{self.schema_name} document breaks its own schema: {problem}")
+        try:
+            self.from_value(value, self.schema_name)
+        except self.error as error:
+            raise AssertionError(f"a document breaks its own schema: {error}") from error
         return value
 
     def write(self, path: Path) -> None:
@@ -95,7 +96,7 @@ def _refuse_constant(name: str) -> Any:
 
 @cache
 def _validator(schema_name: str) -> Any:
-    from jsonschema import Draft202012Validator  # a tenth of what a swap takes to start
+    from jsonschema import Draft202012Validator  # a tenth of what a swap takes to start, and sound documents need none
 
     text = resources.files("schemas").joinpath("json", f"{schema_name}.schema.json").read_text(encoding="utf-8")
     return Draft202012Validator(json.loads(text))

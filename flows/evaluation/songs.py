@@ -127,7 +127,7 @@ def measure_song(folder: Path, song: Song, score: Path, peer: Path | None = None
 
 
 def _blocks(path: Path) -> Any:
-    return (block.T for block in soundfile.blocks(path, _BLOCK_FRAMES, dtype="float32", always_2d=True))
+    return soundfile.blocks(path, _BLOCK_FRAMES, dtype="float32", always_2d=True)
 
 
 def _loudness(path: Path) -> float:
@@ -149,7 +149,7 @@ def _crest(path: Path) -> float:
     for block in _blocks(path):
         peak = max(peak, float(np.abs(block).max()))
         power += float(np.sum(block.astype(np.float64) ** 2)) / 2
-        frames += block.shape[1]
+        frames += len(block)
     return to_db(peak) - to_db(math.sqrt(power / frames))
 
 
@@ -158,7 +158,7 @@ def _octave_levels(path: Path) -> tuple[Floats, Floats]:
     n_fft = 8192
     power = np.zeros(n_fft // 2 + 1)
     for block in _blocks(path):
-        mono: Samples = block[:, : block.shape[1] // n_fft * n_fft].reshape(2, -1, n_fft)
+        mono: Samples = block[: len(block) // n_fft * n_fft].T.reshape(2, -1, n_fft)
         power += np.sum(np.abs(np.fft.rfft(mono * np.hanning(n_fft), axis=2)) ** 2, axis=(0, 1))
     frequency = np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE)
     inside = [(frequency >= hz / math.sqrt(2)) & (frequency < hz * math.sqrt(2)) for hz in OCTAVE_HZ]

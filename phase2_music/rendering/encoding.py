@@ -195,8 +195,8 @@ def _encode(raw: Path, out: Path, gain: float) -> None:
 def _decoded(path: Path) -> tuple[float, float]:
     loudness, peak = LoudnessMeter(SAMPLE_RATE, 2), TruePeakMeter(2)
     for block in read_blocks(path):
-        loudness.add(block.T)
-        peak.add(np.ascontiguousarray(block.T))
+        loudness.add(block)
+        peak.add(block)
     return loudness.integrated_lufs(), peak.true_peak_dbtp()
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from core.audio import Samples
 from core.errors import ScoreError
-from core.loudness import TruePeakMeter, from_db, inter_sample_peaks
+from core.loudness import EDGE_FRAMES, TruePeakMeter, from_db, peaks_between
 from core.manifest import TEMPORARY_PREFIX
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.rendering.convolution import Convolver
@@ -43,7 +43,15 @@ from phase2_music.rendering.encoding import (
     read_blocks,
     write_whole,
 )
-from phase2_music.rendering.metering import BAND_HZ, HOP_FRAMES, SongMeter, StemMeasure, StemMeter, loudness_of_hops
+from phase2_music.rendering.metering import (
+    BAND_HZ,
+    BATCH_FRAMES,
+    HOP_FRAMES,
+    SongMeter,
+    StemMeasure,
+    StemMeter,
+    loudness_of_hops,
+)
 from phase2_music.rendering.reverb import Room, room_impulse
 from phase2_music.rendering.tone import Levels, minimum_phase, stem_tone, tone_correction
 from schemas.document import Role
@@ -51,10 +59,9 @@ from schemas.document import Role
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-_CHUNK_FRAMES = 32 * HOP_FRAMES  # what is worked on at a time
+_CHUNK_FRAMES = 2 * BATCH_FRAMES  # what is worked on at a time
 _ROOM_FRAMES = 4 * HOP_FRAMES  # the room's convolution steps by this much,
 _TONE_FRAMES = 2 * HOP_FRAMES  # and the tone correction by this
-_EDGE = 24  # frames whose neighbours lie in the next chunk
 _MAX_GAIN_DB = 40.0
 _PEAK_MARGIN_DB = 0.05
 # How far levels make up for the tone correction. Wholly, a bright role would be turned up for the highs that were just taken
@@ -259,8 +266,8 @@ def _expected_peak(plan: _Plan, options: MixOptions) -> float:
 
 _Blocks = tuple[Samples, Samples]
 """A part's next chunk, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
-_Answer = Callable[[Mapping[str, Samples]], Samples]
-"""The stems' next chunk -> the room's answer, shape (blocks, 2 BLOCK_FRAMES)."""
+_Answer = Callable[[Samples], Samples]
+"""What goes into the room, shape (frames, 2) -> its answer, shape (blocks, 2 BLOCK_FRAMES)."""
 
 
 class _Part:
@@ -268,18 +275,15 @@ class _Part:
 
     def __init__(self, read: Read, level: StemLevel, tone: Samples, kept: Any) -> None:
         self._read, self._kept = read, kept
-        self._gains = np.tile(pan_gains(level.pan)[:, 0] * np.float32(from_db(level.gain_db)), BLOCK_FRAMES)
+        self._gains = np.tile(pan_gains(level.pan)[:, 0] * np.float32(from_db(level.gain_db)), _TONE_FRAMES)
         self._tone = Convolver(tone, _TONE_FRAMES)
 
     def next(self, frames: int) -> _Blocks:
         """The next frames."""
-        place = self._tone.begin(frames)
-        self._read(place)
-        levelled = place.reshape(-1, 2 * BLOCK_FRAMES)
-        levelled *= self._gains
-        blocks = self._tone.end().reshape(-1, 2 * BLOCK_FRAMES)
+        self._read(self._tone.begin(frames))
+        blocks = np.multiply(self._tone.end(), self._gains).reshape(-1, 2 * BLOCK_FRAMES)
         write_whole(self._kept, blocks.data.cast("B"))
-        return blocks, np.maximum(blocks.max(axis=1), -blocks.min(axis=1))
+        return blocks, _block_peaks(blocks)
 
 
 class _Bus:
@@ -317,8 +321,8 @@ class _Bus:
         total = _added([blocks for blocks, _ in stems.values()])
         loudest = np.maximum.reduce([part_peaks for _, part_peaks in stems.values()])
         if room:
-            wet = room({role: blocks for role, (blocks, _) in stems.items()})
-            loudest = np.maximum(loudest, np.abs(wet).max(axis=1))
+            wet = room(_send(total, {role: blocks for role, (blocks, _) in stems.items()}))
+            loudest = np.maximum(loudest, _block_peaks(wet))
             total += wet
         return total, loudest
 
@@ -331,16 +335,16 @@ class _Bus:
         return _Part(stack.enter_context(open_raw(raw)), level, self._tones[role], kept)
 
     def _open_room(self, stack: ExitStack) -> _Answer | None:
-        """What answers the stems' next chunk, and keeps the answer."""
+        """What answers the next chunk, and keeps the answer."""
         if self._room is None:
             return None
         file = stack.enter_context(self._kept("reverb").open("wb", buffering=0))
-        convolver = Convolver(room_impulse(self._room), _ROOM_FRAMES)
+        convolver = Convolver(0.5 * room_impulse(self._room), _ROOM_FRAMES)
 
-        def answer(stems: Mapping[str, Samples]) -> Samples:
-            send = _send(stems)
+        def answer(send: Samples) -> Samples:
             place = convolver.begin(len(send))
-            place[:, 0], place[:, 1] = send, 0.0  # mono, as a signal without imaginary part
+            np.add(send[:, 0], send[:, 1], out=place[:, 0])
+            place[:, 1] = 0.0  # mono, as a signal without imaginary part
             wet = np.ascontiguousarray(convolver.end())
             write_whole(file, wet.data.cast("B"))
             return wet.reshape(-1, 2 * BLOCK_FRAMES)
@@ -370,10 +374,17 @@ def _added(parts: list[Numbers]) -> Numbers:
     return total
 
 
-def _send(stems: Mapping[str, Samples]) -> Samples:
-    """What goes into the room: a mono sum, shape (frames,)."""
-    stereo = _added([blocks * np.float32(0.5 * _ROOM_SEND[role]) for role, blocks in stems.items()]).reshape(-1, 2)
-    return np.asarray(stereo[:, 0] + stereo[:, 1])
+def _send(total: Samples, stems: Mapping[str, Samples]) -> Samples:
+    """What goes into the room, shape (frames, 2): the sum, less the share of each stem that stays out."""
+    for role, blocks in stems.items():
+        if _ROOM_SEND[role] != 1.0:
+            total = total - blocks * np.float32(1.0 - _ROOM_SEND[role])
+    return total.reshape(-1, 2)
+
+
+def _block_peaks(blocks: Samples) -> Samples:
+    """Largest sample of each block, shape (blocks,)."""
+    return np.asarray(np.maximum(blocks.max(axis=1), -blocks.min(axis=1)))
 
 
 class _BusPeaks:
@@ -381,25 +392,24 @@ class _BusPeaks:
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._before: Samples = np.zeros((2, 2 * _EDGE), dtype=np.float32)
-        self._peaks: list[Samples] = []
+        self._before: Samples = np.zeros((2 * EDGE_FRAMES, 2), dtype=np.float32)
+        self._peaks: list[Samples] = [np.zeros(1, dtype=np.float32)]
         self._energy: list[Samples] = []
 
     def add(self, total: Samples, loudest: Samples) -> None:
         """Take the next chunk, shape (blocks, 2 BLOCK_FRAMES), and the peaks of its parts: those must not clip either, where
         one is against another."""
         self._energy.append(np.einsum("bf,bf->b", total, total) / BLOCK_FRAMES)
-        joined = np.concatenate([self._before, total.reshape(-1, 2).T], axis=1)
-        between = inter_sample_peaks(joined, self._threshold)
-        if self._peaks:  # the frames that had to wait for their neighbours
-            self._peaks[-1][-1] = max(self._peaks[-1][-1], between[_EDGE : 2 * _EDGE].max())
-        here = between[2 * _EDGE :]
-        here[-_EDGE:] = np.abs(joined[:, -_EDGE:]).max(axis=0)
-        self._peaks.append(np.maximum(here.reshape(-1, BLOCK_FRAMES).max(axis=1), loudest))
-        self._before = joined[:, -2 * _EDGE :]
+        self._peaks.append(np.maximum(loudest, _block_peaks(total)))
+        joined = np.concatenate([self._before, total.reshape(-1, 2)])
+        frames, between = peaks_between(joined, self._threshold)
+        late = frames < 2 * EDGE_FRAMES  # what had to wait for its neighbours
+        self._peaks[-2][-1] = max(self._peaks[-2][-1], between[late].max(initial=0.0))
+        np.maximum.at(self._peaks[-1], (frames[~late] - 2 * EDGE_FRAMES) // BLOCK_FRAMES, between[~late])
+        self._before = joined[-2 * EDGE_FRAMES :]
 
     def measure(self, meter: SongMeter) -> BusMeasure:
-        return BusMeasure(np.concatenate(self._peaks), np.concatenate(self._energy), meter.k_powers())
+        return BusMeasure(np.concatenate(self._peaks[1:]), np.concatenate(self._energy), meter.k_powers())
 
 
 @dataclass(frozen=True)
@@ -441,7 +451,7 @@ def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path 
             write_song(total)
             samples = np.multiply(total, np.float32(1.0 / FULL_SCALE), dtype=np.float32)
             meter.add(samples)
-            peak.add(np.ascontiguousarray(samples.T))
+            peak.add(samples)
     return loudness_of_hops(meter.k_powers()), peak.true_peak_dbtp()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 from collections import deque
@@ -22,7 +23,7 @@ from core.audio import SAMPLE_RATE, Audio, Samples
 from core.errors import EngineError, InstrumentError
 from core.manifest import sha256_bytes, sha256_json
 from phase2_music.instruments.roles import ROLE_SPECS
-from phase2_music.rendering.metering import StemMeasure, StemMeter
+from phase2_music.rendering.metering import BATCH_FRAMES, StemMeasure, StemMeter
 from phase2_music.rendering.performance import GRID_FRAMES, Message
 from schemas.document import Role
 
@@ -33,7 +34,7 @@ _GAIN = 0.5
 # 4th order, FluidSynth's own default. A bright sample played a semitone off its root gets images 37 to 45 dB below it, with 7th
 # order none; that takes a third longer, and the samples' own grain lies higher.
 _INTERPOLATION = 4
-_BLOCK_FRAMES = 1024 * GRID_FRAMES
+_BLOCK_FRAMES = math.lcm(GRID_FRAMES, BATCH_FRAMES)
 _TAIL_FRAMES = 32 * GRID_FRAMES
 
 # The first synthesiser of a process fills FluidSynth's tables and does not make others wait: a second one that is made
@@ -111,20 +112,20 @@ def render_stem(request: StemRequest) -> StemMeasure:
 
 def _play(synth: Any, messages: Sequence[Message], lead_frames: int) -> Iterator[Samples]:
     """Blocks of shape (frames, 2): the notes, then the tail. Each block is overwritten by the next."""
-    block: Samples = np.zeros((_BLOCK_FRAMES, 2), dtype=np.float32)
+    block: Samples = np.zeros((lead_frames + _BLOCK_FRAMES, 2), dtype=np.float32)
     fill, send = _filler(synth, block), _sender(synth)
     notes = next((n for n in range(len(messages), 0, -1) if messages[n - 1].kind in ("on", "off")), 0)
-    now, filled, skipped = -lead_frames, 0, lead_frames
+    now, filled = -lead_frames, 0
     for message in messages[:notes]:
         while now < message.frame:
-            frames = min(_BLOCK_FRAMES - filled, message.frame - now)
+            frames = min(len(block) - filled, message.frame - now)
             fill(filled, frames)
             now, filled = now + frames, filled + frames
-            if filled == _BLOCK_FRAMES:
-                yield block[skipped:]
-                filled = skipped = 0
+            if filled == len(block):
+                yield block[lead_frames:]
+                filled = lead_frames
         send[message.kind](message)
-    yield block[min(skipped, filled) : filled]
+    yield block[lead_frames : max(lead_frames, filled)]
     yield from _tail(synth, deque(messages[notes:]), now, send)
 
 

@@ -80,7 +80,7 @@ def blocks(samples: Samples, sizes: tuple[int, ...]) -> Iterator[Samples]:
     start, number = 0, 0
     while start < samples.shape[1]:
         size = sizes[number % len(sizes)]
-        yield samples[:, start : start + size]
+        yield samples[:, start : start + size].T
         start, number = start + size, number + 1
 
 

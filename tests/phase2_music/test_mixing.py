@@ -401,7 +401,7 @@ def test_a_song_is_as_loud_in_bins_as_behind_the_filter_of_the_standard(
         stereo = np.fromfile(path, dtype=np.float32).reshape(-1, 2)
         meter = SongMeter()
         feed(meter, stereo, sizes)
-        assert loudness_of_hops(meter.k_powers()) == pytest.approx(loudness_lufs(Audio(stereo.T, RATE)), abs=0.02)
+        assert loudness_of_hops(meter.k_powers()) == pytest.approx(loudness_lufs(Audio(stereo.T, RATE)), abs=0.06)
 
 
 @pytest.mark.parametrize(("seconds", "near_lu"), [(0.05, 0.15), (0.3, 0.05)])  # the filter rings on for a while
