@@ -45,7 +45,9 @@ class Convolver:
     def end(self) -> Samples:
         """The block convolved, as interleaved floats of shape (hops, 2 hop_frames)."""
         windows = np.lib.stride_tricks.sliding_window_view(self._joined, self._length)[:: self._hop]
-        if not (self._joined[: self._hop].any() or self._joined.any()) and not any(spectrum.any() for spectrum in self._before):
+        if not (self._joined[: self._hop].any() or self._joined.any()) and not any(
+            spectrum.any() for spectrum in self._before
+        ):
             return np.zeros((len(windows), 2 * self._hop), dtype=np.float32)
         whole = fft.ifft(self._products(fft.fft(windows, axis=1)), axis=1, overwrite_x=True)
         return np.asarray(whole.view(np.float32)[:, 2 * self._past :])

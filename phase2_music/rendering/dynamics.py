@@ -32,20 +32,24 @@ Curve = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BusMeasure:
-    """The mix before its gain. `peaks` and `energy`, shape (blocks,): largest true peak (of mix and stems) and mean square of
-    each block. `powers`, shape (hops,): K-weighted mean square of each 0.1 s; `blocks` is 35 times `hops`."""
+    """The mix before its gain. `peaks`, `part_peaks` and `energy`, shape (blocks,): each block's true peak, largest sample of
+    a stem or the reverb, and mean square. `powers`, shape (hops,): K-weighted mean square of each 0.1 s; `blocks` is 35 times
+    `hops`. Peaks between samples have to be right where they come within `MAX_GLUE_DB` of the highest, or near the ceiling."""
 
     peaks: Samples
+    part_peaks: Samples
     energy: Samples
     powers: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class MasterGain:
-    """Amplitudes at the edges of the blocks, shape (blocks + 1,), the loudness that they lead to, the most that they limit."""
+    """Amplitudes at the edges of the blocks, shape (blocks + 1,), the loudness and true peak of the mix under them, the most
+    that they limit."""
 
     points: Samples
     loudness_lufs: float
+    true_peak_dbtp: float
     reduction_db: float
 
     def over(self, block: int, blocks: int) -> Samples:
@@ -58,7 +62,8 @@ class MasterGain:
 def master_gain(bus: BusMeasure, loudness_lufs: float, ceiling_dbtp: float) -> MasterGain:
     """The gain that brings a mix to a loudness under a ceiling; less loud where more than `MAX_REDUCTION_DB` were needed."""
     glue = _glue(bus.energy)
-    peaks = bus.peaks * np.maximum(glue[:-1], glue[1:]).astype(np.float32)
+    peaks = np.maximum(bus.peaks, bus.part_peaks)
+    peaks *= np.maximum(glue[:-1], glue[1:])
     highest = to_db(float(peaks.max(initial=0.0)))
     low = loudness_lufs - _loudness(bus, glue)
     high = max(low, min(low + 20.0, ceiling_dbtp + MAX_REDUCTION_DB - highest))
@@ -74,7 +79,8 @@ def master_gain(bus: BusMeasure, loudness_lufs: float, ceiling_dbtp: float) -> M
     reduction_db = -to_db(float(points.min()))
     points *= glue
     points *= from_db(high)
-    return MasterGain(points.astype(np.float32), _loudness(bus, points), reduction_db)
+    true_peak = float((bus.peaks * np.maximum(points[:-1], points[1:])).max(initial=0.0))
+    return MasterGain(points.astype(np.float32), _loudness(bus, points), to_db(true_peak), reduction_db)
 
 
 def _loudness(bus: BusMeasure, points: Curve) -> float:

@@ -129,6 +129,16 @@ def test_loudness_and_peak_are_met(tmp_path: Path, raw: dict[Role, Path], loudne
     assert mix.warnings == ()
 
 
+def test_a_drone_far_below_the_ceiling_has_its_true_peak(tmp_path: Path) -> None:
+    # At a quarter of the sample rate and 45 degrees every sample lies 3 dB below the peak.
+    drone = 0.3 * np.sin(np.pi / 2 * np.arange(4 * RATE) + np.pi / 4)
+    mix = mixed(tmp_path / "out", write_raw(tmp_path, {"drums": drone}), MixOptions(loudness_lufs=-23.0, dry=True))
+    samples = samples_of(tmp_path / "out" / "song.wav")
+    assert mix.true_peak_dbtp < -15.0
+    assert mix.true_peak_dbtp == pytest.approx(true_peak_dbtp(Audio(samples, RATE)), abs=0.02)
+    assert to_db(float(np.abs(samples).max())) < mix.true_peak_dbtp - 2.0
+
+
 def test_the_crest_factor_is_that_of_music(song: tuple[Path, Mix]) -> None:
     samples = samples_of(song[0] / "song.wav")
     assert 8.0 <= to_db(float(np.abs(samples).max() / np.sqrt(np.mean(samples**2)))) <= 16.0
@@ -165,7 +175,7 @@ def test_the_gain_keeps_every_block_under_the_ceiling_all_along() -> None:
     rng = np.random.default_rng(0)
     hops = 60
     peaks = (0.3 * rng.random(35 * hops) ** 8 + 0.05).astype(np.float32)
-    bus = BusMeasure(peaks, (peaks / 4) ** 2, np.full(hops, 0.01**2))
+    bus = BusMeasure(peaks, peaks / 2, (peaks / 4) ** 2, np.full(hops, 0.01**2))
     gain = master_gain(bus, -30.0, -1.0)
     loudest = gain.over(0, len(peaks)).max(axis=1) * peaks
     assert gain.reduction_db > 1.0
@@ -177,7 +187,9 @@ def test_the_loudness_worked_out_is_that_of_the_curve() -> None:
     rng = np.random.default_rng(1)
     hops = 80
     energy = (rng.random(35 * hops).astype(np.float32) + 0.1) * 1e-4
-    bus = BusMeasure(np.sqrt(energy) * 3, energy, energy.reshape(-1, 35).mean(axis=1).astype(np.float64))
+    bus = BusMeasure(
+        np.sqrt(energy) * 3, np.zeros_like(energy), energy, energy.reshape(-1, 35).mean(axis=1).astype(np.float64)
+    )
     gain = master_gain(bus, -14.0, -1.0)
     mean_gain = (gain.points[:-1] + gain.points[1:]) / 2
     judged = gated_loudness((energy * mean_gain**2).reshape(-1, 35).mean(axis=1))
