@@ -1,7 +1,8 @@
 """`make bench`: what playing a score costs, each figure beside a peer that was measured in the same run.
 
 Every command is a process of its own, so that CPU seconds and peak memory are the operating system's. Peers: FluidSynth's
-command line on the same SF2 samples and the same MIDI file, pretty_midi's `.fluidsynth()`, librosa's pitch_shift.
+command line on the same SF2 samples and the same MIDI file, without its reverb though our songs have one; pretty_midi's
+`.fluidsynth()`; librosa's pitch_shift.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 import mido
 
@@ -53,19 +55,16 @@ class Cost:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: what was measured, the peer's value, and the target (a ratio where there is a peer)."""
+    """One line of the table: what was measured, the peer's value, ours over it, and the target (of the ratio where there is a
+    peer)."""
 
     name: str
     value: float
     unit: str
     peer: str = ""
     peer_value: float | None = None
+    ratio: float | None = None
     at_most: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """Ours over the peer's."""
-        return self.value / self.peer_value if self.peer_value else None
 
     @property
     def passed(self) -> bool | None:
@@ -73,6 +72,14 @@ class Figure:
         if self.at_most is None:
             return None
         return (self.value if self.ratio is None else self.ratio) <= self.at_most
+
+
+def beside(
+    name: str, unit: str, ours: Sequence[float], peer: str, theirs: Sequence[float], at_most: float | None = None
+) -> Figure:
+    """A figure of rounds in which a peer was measured right after us: medians, of the ratios too."""
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return Figure(name, median(ours), unit, peer, median(theirs), median(ratios), at_most)
 
 
 def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
@@ -96,21 +103,9 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
     return Cost(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * 1024)
 
 
-def best(
-    command: Sequence[str | Path],
-    environment: Mapping[str, str] | None = None,
-    times: int = 3,
-    without: Path | None = None,
-) -> Cost:
-    """The least that a command took in several runs: what other work on the machine adds is no property of the command.
-
-    `without` is removed before each run, so that nothing is found done.
-    """
-    costs = []
-    for _ in range(times):
-        if without is not None:
-            shutil.rmtree(without, ignore_errors=True)
-        costs.append(measure(command, environment))
+def best(command: Sequence[str | Path], environment: Mapping[str, str] | None = None, times: int = 5) -> Cost:
+    """The least that a command took in several runs: what other work on the machine adds is no property of the command."""
+    costs = [measure(command, environment) for _ in range(times)]
     return Cost(min(c.cpu_s for c in costs), min(c.wall_s for c in costs), max(c.memory for c in costs))
 
 
@@ -166,9 +161,10 @@ class Bench:
     sf2: Path
     folder: Path
 
-    def swap(self, score: Path) -> Cost:
+    def swap(self, score: str | Path, *more: str) -> Cost:
         """Play a score with the run's band, nothing kept from before."""
-        return best(_swap(self, score, "song"), _NO_CACHE, without=self.folder / "song")
+        shutil.rmtree(self.folder / "song", ignore_errors=True)
+        return measure(_swap(self, score, "song", *more), _NO_CACHE)
 
     def fluidsynth(self, score: Path) -> Cost:
         """FluidSynth's command line on the same samples: its reverb and chorus off, to a 16-bit file."""
@@ -176,12 +172,12 @@ class Bench:
         if program is None:
             raise EngineError("fluidsynth, the peer, is not installed: run `apt-get install fluidsynth`")
         out = self.folder / "peer.wav"
-        return best([program, "-ni", "-R", "0", "-C", "0", "-r", "44100", "-F", out, self.sf2, score])
+        return measure([program, "-ni", "-R", "0", "-C", "0", "-r", "44100", "-F", out, self.sf2, score])
 
     def pretty_midi(self, score: Path) -> Cost:
         """pretty_midi's rendering of the same, the whole song in memory."""
         code = "import sys, pretty_midi; pretty_midi.PrettyMIDI(sys.argv[1]).fluidsynth(44100, sys.argv[2])"
-        return best([sys.executable, "-c", code, score, self.sf2], times=1)
+        return measure([sys.executable, "-c", code, score, self.sf2])
 
 
 # A cache that cannot be written to: every stem is rendered.
@@ -196,37 +192,42 @@ def prepare(folder: Path) -> Bench:
     return Bench(run, sf2, folder)
 
 
-def playing(bench: Bench, name: str, score: Path, *, dense: bool) -> list[Figure]:
-    """CPU, wall and memory of one score against FluidSynth's command line; the targets are for a dense score."""
-    ours, peer = bench.swap(score), bench.fluidsynth(score)
+def playing(bench: Bench, name: str, score: Path, *, rounds: int, dense: bool = False) -> list[Figure]:
+    """CPU, wall and memory of one score against FluidSynth's command line, in turn: a machine's pace changes within minutes.
+
+    The targets of the ratios are for a dense score.
+    """
+    turns = [(bench.swap(score), bench.fluidsynth(score)) for _ in range(rounds)]
+    ours, peers = zip(*turns, strict=True)
+    memory = max(cost.memory for cost in ours) / _MEGABYTE
+    cpu, wall = f"swap, CPU: {name}", f"swap, wall: {name}"
     line = "fluidsynth command line"
     figures = [
-        Figure(f"swap, CPU: {name}", ours.cpu_s, "s", line, peer.cpu_s, 1.3 if dense else None),
-        Figure(f"swap, wall: {name}", ours.wall_s, "s", line, peer.wall_s, 0.8 if dense else None),
-        Figure(f"swap, peak memory: {name}", ours.memory / _MEGABYTE, "MB", at_most=250.0),
+        beside(cpu, "s", [c.cpu_s for c in ours], line, [c.cpu_s for c in peers], 1.3 if dense else None),
+        beside(wall, "s", [c.wall_s for c in ours], line, [c.wall_s for c in peers], 0.8 if dense else None),
+        Figure(f"swap, peak memory: {name}", memory, "MB", at_most=250.0),
     ]
     if dense:
-        library = bench.pretty_midi(score)
-        peer_name = "pretty_midi .fluidsynth()"
+        library, peer = bench.pretty_midi(score), "pretty_midi .fluidsynth()"
         figures += [
-            Figure(f"swap, CPU: {name}", ours.cpu_s, "s", peer_name, library.cpu_s),
-            Figure(f"swap, peak memory: {name}", ours.memory / _MEGABYTE, "MB", peer_name, library.memory / _MEGABYTE),
+            beside(cpu, "s", [ours[-1].cpu_s], peer, [library.cpu_s]),
+            beside(f"swap, peak memory: {name}", "MB", [memory], peer, [library.memory / _MEGABYTE]),
         ]
     return figures
 
 
 def answering(bench: Bench, score: str) -> list[Figure]:
     """How soon a swap answers: its imports, a preview, and the same score again with one role changed."""
-    nothing = best([sys.executable, "-c", "pass"], times=5)
-    imported = best([sys.executable, "-c", "import flows.cli, flows.runs.songs"], times=5)
-    preview = best(_swap(bench, score, "preview", "--preview", str(_PREVIEW_S)), _NO_CACHE, 5, bench.folder / "preview")
+    nothing = best([sys.executable, "-c", "pass"])
+    imported = best([sys.executable, "-c", "import flows.cli, flows.runs.songs"])
+    preview_s = min(bench.swap(score, "--preview", str(_PREVIEW_S)).wall_s for _ in range(5))
     kept = {"XDG_CACHE_HOME": str(bench.folder / "cache")}
     first = measure(_swap(bench, score, "kept"), kept)
     changed = measure(_swap(bench, score, "kept", "--map", "Guitar=keyboard"), kept)
     return [
         Figure("imports of a swap, wall", imported.wall_s - nothing.wall_s, "s", at_most=0.5),
-        Figure(f"preview of {_PREVIEW_S:.0f} s from process start, wall", preview.wall_s, "s", at_most=1.0),
-        Figure(f"{score} again, two roles changed, wall", changed.wall_s, "s", "all roles", first.wall_s),
+        Figure(f"preview of {_PREVIEW_S:.0f} s from process start, wall", preview_s, "s", at_most=1.0),
+        beside(f"{score} again, two roles changed, wall", "s", [changed.wall_s], "all roles", [first.wall_s]),
     ]
 
 
@@ -244,7 +245,8 @@ def building(bench: Bench) -> list[Figure]:
     )
     ours = best(photone("instrument", effect, "--role", "keyboard", "--out", bench.folder / "keyboard"), times=2)
     peer = best([sys.executable, "-c", code, effect], times=2)
-    return [Figure("a keyboard out of an effect, CPU", ours.cpu_s, "s", "librosa pitch_shift, one layer", peer.cpu_s)]
+    name, library = "a keyboard out of an effect, CPU", "librosa pitch_shift, one layer"
+    return [beside(name, "s", [ours.cpu_s], library, [peer.cpu_s])]
 
 
 _UNTRAINED = """
@@ -279,9 +281,9 @@ def run_bench(folder: Path) -> list[Figure]:
     long = dense_score(folder / "long.mid", 1800.0, 8.0)
     canon = bundled_scores()["canon"].path
     return [
-        *playing(bench, "16 instruments, 9,600 notes, 192 s", dense, dense=True),
-        *playing(bench, "30 minutes, 14,400 notes", long, dense=False),
-        *playing(bench, "canon, 1,061 notes, 141 s", canon, dense=False),
+        *playing(bench, "16 instruments, 9,600 notes, 192 s", dense, rounds=7, dense=True),
+        *playing(bench, "30 minutes, 14,400 notes", long, rounds=1),
+        *playing(bench, "canon, 1,061 notes, 141 s", canon, rounds=3),
         *answering(bench, "canon"),
         *building(bench),
         *colouring(folder),
@@ -308,7 +310,7 @@ def main() -> None:
         figures = run_bench(Path(folder))
     print(as_table(figures))
     if options.json:
-        values = [asdict(figure) | {"ratio": figure.ratio, "passed": figure.passed} for figure in figures]
+        values = [asdict(figure) | {"passed": figure.passed} for figure in figures]
         write_text(options.json, to_json(values))
     sys.exit(any(figure.passed is False for figure in figures))
 

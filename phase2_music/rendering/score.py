@@ -8,7 +8,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from heapq import merge
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -388,8 +387,8 @@ class _Reader:
 
     def parts(self) -> list[_Part]:
         """The parts in the order of the file's tracks, each with its notes in the order of their starts."""
-        numbered = (_numbered(index, track.messages) for index, track in enumerate(self._midi.tracks))
-        for order, (_, index, message) in enumerate(merge(*numbered, key=itemgetter(0, 1))):
+        numbered = ((m.tick, index, m) for index, track in enumerate(self._midi.tracks) for m in track.messages)
+        for order, (_, index, message) in enumerate(sorted(numbered, key=itemgetter(0, 1))):
             self._take(index, order, message)
         for (index, *_), notes in self._sounding.items():
             for note in notes:  # a note that nobody ends lasts to the end of its track
@@ -457,10 +456,6 @@ class _Reader:
         for _ in range(min(count, len(notes))):
             note = notes.popleft()
             note.end, note.end_order = message.tick, order
-
-
-def _numbered(index: int, messages: Sequence[MidiMessage]) -> Iterator[tuple[int, int, MidiMessage]]:
-    return ((message.tick, index, message) for message in messages)
 
 
 def _balance(tracks: Sequence[MidiTrack]) -> Counter[tuple[int, int, int, int]]:
