@@ -1,8 +1,8 @@
 """`make bench`: what playing a score costs, each figure beside a peer that was measured in the same run.
 
 Every command is a process of its own, so that CPU seconds and peak memory are the operating system's. Peers: FluidSynth's
-command line on the same SF2 samples and the same MIDI file, without its reverb though our songs have one; pretty_midi's
-`.fluidsynth()`; librosa's pitch_shift.
+command line on the same SF2 samples and the same MIDI file, with its reverb as our songs have their room, and both without;
+pretty_midi's `.fluidsynth()`; librosa's pitch_shift.
 """
 
 from __future__ import annotations
@@ -26,13 +26,8 @@ from core.errors import EngineError
 from core.manifest import to_json, write_text
 from core.seeds import generator
 from flows.demo import demo_picture
-from flows.evaluation.timbre import TARGETS, real_time_factor
 from phase2_music.instruments.sets import export_set
 from phase2_music.scores import bundled_scores
-from phase2_music.timbre import shipped
-from phase2_music.timbre.engines.rave.model import TimbreModel
-from phase2_music.timbre.engines.rave.models import find_models
-from phase2_music.timbre.engines.rave.network import load_network
 
 _TICKS = 480
 _BPM = 120
@@ -166,13 +161,14 @@ class Bench:
         shutil.rmtree(self.folder / "song", ignore_errors=True)
         return measure(_swap(self, score, "song", *more), _NO_CACHE)
 
-    def fluidsynth(self, score: Path) -> Cost:
-        """FluidSynth's command line on the same samples: its reverb and chorus off, to a 16-bit file."""
+    def fluidsynth(self, score: Path, *, reverb: bool) -> Cost:
+        """FluidSynth's command line on the same samples: its chorus off, to a 16-bit file."""
         program = shutil.which("fluidsynth")
         if program is None:
             raise EngineError("fluidsynth, the peer, is not installed: run `apt-get install fluidsynth`")
         out = self.folder / "peer.wav"
-        return measure([program, "-ni", "-R", "0", "-C", "0", "-r", "44100", "-F", out, self.sf2, score])
+        room = str(int(reverb))
+        return measure([program, "-ni", "-R", room, "-C", "0", "-r", "44100", "-F", out, self.sf2, score])
 
     def pretty_midi(self, score: Path) -> Cost:
         """pretty_midi's rendering of the same, the whole song in memory."""
@@ -197,20 +193,22 @@ def playing(bench: Bench, name: str, score: Path, *, rounds: int, dense: bool = 
 
     The targets of the ratios are for a dense score.
     """
-    turns = [(bench.swap(score), bench.fluidsynth(score)) for _ in range(rounds)]
-    ours, peers = zip(*turns, strict=True)
-    memory = max(cost.memory for cost in ours) / _MEGABYTE
-    cpu, wall = f"swap, CPU: {name}", f"swap, wall: {name}"
-    line = "fluidsynth command line"
-    figures = [
-        beside(cpu, "s", [c.cpu_s for c in ours], line, [c.cpu_s for c in peers], 1.3 if dense else None),
-        beside(wall, "s", [c.wall_s for c in ours], line, [c.wall_s for c in peers], 0.8 if dense else None),
-        Figure(f"swap, peak memory: {name}", memory, "MB", at_most=250.0),
-    ]
+    figures, memory = [], 0.0
+    for dry in (False, True) if dense else (False,):
+        turns = [(bench.swap(score, *["--dry"] * dry), bench.fluidsynth(score, reverb=not dry)) for _ in range(rounds)]
+        ours, peers = zip(*turns, strict=True)
+        memory = max(memory, *(cost.memory / _MEGABYTE for cost in ours))
+        ending, line = (", both dry", "fluidsynth -R 0") if dry else ("", "fluidsynth command line")
+        cpu, wall = f"swap, CPU: {name}{ending}", f"swap, wall: {name}{ending}"
+        figures += [
+            beside(cpu, "s", [c.cpu_s for c in ours], line, [c.cpu_s for c in peers], 1.3 if dense else None),
+            beside(wall, "s", [c.wall_s for c in ours], line, [c.wall_s for c in peers], 0.8 if dense else None),
+        ]
+    figures.append(Figure(f"swap, peak memory: {name}", memory, "MB", at_most=250.0))
     if dense:
         library, peer = bench.pretty_midi(score), "pretty_midi .fluidsynth()"
         figures += [
-            beside(cpu, "s", [ours[-1].cpu_s], peer, [library.cpu_s]),
+            beside(f"swap, CPU: {name}", "s", [ours[-1].cpu_s], peer, [library.cpu_s]),
             beside(f"swap, peak memory: {name}", "MB", [memory], peer, [library.memory / _MEGABYTE]),
         ]
     return figures
@@ -219,16 +217,28 @@ def playing(bench: Bench, name: str, score: Path, *, rounds: int, dense: bool = 
 def answering(bench: Bench, score: str) -> list[Figure]:
     """How soon a swap answers: its imports, a preview, and the same score again with one role changed."""
     nothing = best([sys.executable, "-c", "pass"])
-    imported = best([sys.executable, "-c", "import flows.cli, flows.runs.songs"])
+    imported = best([sys.executable, "-c", "import flows.cli; flows.cli.start_quickly(); import flows.runs.songs"])
     preview_s = min(bench.swap(score, "--preview", str(_PREVIEW_S)).wall_s for _ in range(5))
     kept = {"XDG_CACHE_HOME": str(bench.folder / "cache")}
     first = measure(_swap(bench, score, "kept"), kept)
-    changed = measure(_swap(bench, score, "kept", "--map", "Guitar=keyboard"), kept)
+    changed = measure(
+        _swap(bench, _softer_guitar(bundled_scores()[score].path, bench.folder / "softer.mid"), "kept"), kept
+    )
     return [
         Figure("imports of a swap, wall", imported.wall_s - nothing.wall_s, "s", at_most=0.5),
         Figure(f"preview of {_PREVIEW_S:.0f} s from process start, wall", preview_s, "s", at_most=1.0),
-        beside(f"{score} again, two roles changed, wall", "s", [changed.wall_s], "all roles", [first.wall_s]),
+        beside(f"{score} again, another guitar part, wall", "s", [changed.wall_s], "all roles", [first.wall_s]),
     ]
+
+
+def _softer_guitar(score: Path, out: Path) -> Path:
+    """A bundled score whose guitar alone plays otherwise."""
+    midi = mido.MidiFile(score)
+    for message in next(track for track in midi.tracks if track.name == "Guitar"):
+        if message.type == "note_on" and message.velocity:
+            message.velocity = max(1, message.velocity - 10)
+    midi.save(out)
+    return out
 
 
 def _swap(bench: Bench, score: str | Path, name: str, *more: str) -> list[str | Path]:
@@ -262,6 +272,13 @@ export.write_onnx(export.Model(small, build(small, 44100).rave.state_dict(), 441
 def colouring(folder: Path) -> list[Figure]:
     """CPU of a timbre model for each second of sound, on one core: of the models that come along, else of one as large as they
     would be, untrained, since weights cost the same whatever they hold."""
+    # Not before the other figures: a command's peak memory is counted from that of the process which starts it.
+    from flows.evaluation.timbre import TARGETS, real_time_factor
+    from phase2_music.timbre import shipped
+    from phase2_music.timbre.engines.rave.model import TimbreModel
+    from phase2_music.timbre.engines.rave.models import find_models
+    from phase2_music.timbre.engines.rave.network import load_network
+
     if any(shipped.SHIPPED.glob(f"*/{shipped.CARD}")):
         models = {f"the shipped {role} model": TimbreModel.load(found) for role, found in find_models("").items()}
     else:

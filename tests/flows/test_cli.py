@@ -84,6 +84,16 @@ def test_help_answers_without_heavy_imports() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_a_song_loads_nothing_that_it_has_no_use_for(tmp_path: Path, noise_band: Path) -> None:
+    arguments = ("render", noise_band, "--score", "canon", "--preview", "1", "--out", tmp_path / "song")
+    said = photone(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert said.returncode == 0
+    loaded = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines() if line.startswith("import time:")}
+    assert "schemas.song" in loaded
+    # A sound document needs no JSON Schema: its model refuses all that the schema refuses.
+    assert not loaded & {"jsonschema", "scipy.signal", "librosa", "prefect", "mido", "PIL"}
+
+
 def test_make_leaves_the_run_folder_of_the_contract(demo_run: tuple[Path, Made]) -> None:
     folder, made = demo_run
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
