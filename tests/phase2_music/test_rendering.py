@@ -12,7 +12,8 @@ from core.errors import InstrumentError
 from core.loudness import loudness_lufs, true_peak_dbtp
 from core.manifest import sha256_file
 from phase2_music.instruments.pitch import cents_between, comb_pitch, key_to_hz
-from phase2_music.rendering.mixing import pan_gains
+from phase2_music.rendering.encoding import FileFormat
+from phase2_music.rendering.mixing import MixOptions, pan_gains
 from phase2_music.rendering.render import RenderOptions, find_band, raw_stems, render_song
 from phase2_music.rendering.score import read_score
 from phase2_music.scores import find_score
@@ -155,6 +156,23 @@ def test_the_same_score_and_band_give_the_same_bytes(tmp_path: Path, song: tuple
     )
     assert (tmp_path / "again" / "song.wav").read_bytes() == (song[0] / "song.wav").read_bytes()
     assert [s.sha256 for s in again.stems] == [s.sha256 for s in song[1].stems]
+
+
+@pytest.mark.parametrize("file_format", ["wav", "flac", "mp3"])
+def test_every_file_has_the_hash_that_the_document_says(
+    tmp_path: Path, noise_band: Path, file_format: FileFormat
+) -> None:
+    options = RenderOptions(preview_s=1.0, mix=MixOptions(file_format=file_format))
+    made = render_song(read_score(find_score("entertainer")), find_band(noise_band), tmp_path / "song", options)
+    assert made.reverb is not None
+    files = [
+        (made.file, made.sha256),
+        (made.reverb.file, made.reverb.sha256),
+        *((s.file, s.sha256) for s in made.stems),
+    ]
+    assert len(files) == 6
+    for file, sha256 in files:
+        assert sha256 == sha256_file(tmp_path / "song" / str(file))
 
 
 def test_a_preview_begins_with_the_first_note(tmp_path: Path, noise_band: Path) -> None:
