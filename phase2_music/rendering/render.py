@@ -157,10 +157,12 @@ def _same_song(folder: Path, key: str) -> Song | None:
         song = Song.read(folder / DOCUMENT)
     except (DocumentError, OSError):
         return None
+    if song.key != key:
+        return None
     files = [(song.file, song.sha256), *((stem.file, stem.sha256) for stem in song.stems)]
     files += [(song.reverb.file, song.reverb.sha256)] if song.reverb else []
     whole = all(not file or ((folder / file).is_file() and sha256_file(folder / file) == sha) for file, sha in files)
-    return song if song.key == key and whole else None
+    return song if whole else None
 
 
 def _document(
