@@ -12,6 +12,9 @@ Stereo = npt.NDArray[np.complex64]
 """Stereo as complex numbers: left is the real part, right the imaginary part. Interleaved floats are that without a copy."""
 
 
+_BAND_DB = 90.0
+
+
 class Convolver:
     """Convolves with one impulse, shape (taps,).
 
@@ -19,7 +22,8 @@ class Convolver:
     left ear's, its imaginary part the right ear's. One complex transform costs what two real ones would.
 
     An impulse longer than a hop is cut into parts of one hop each, and a block's transform serves one after the other (T. G.
-    Stockham, "High-speed convolution and correlation", 1966): transforms stay short enough for the cache.
+    Stockham, "High-speed convolution and correlation", 1966): transforms stay short enough for the cache. A room's later parts
+    have lost their highs; of each part only the band is used that comes within `_BAND_DB` of the strongest bin.
 
     `begin` gives the place for the next block and `end` convolves what was put there, so that nothing is copied.
     """
@@ -30,6 +34,7 @@ class Convolver:
         padded = np.zeros(-(-len(impulse) // hop_frames) * hop_frames, dtype=np.complex64)
         padded[: len(impulse)] = impulse
         self._parts = fft.fft(padded.reshape(-1, hop_frames), self._length, axis=1)
+        self._bands = [_band(part, float(np.abs(self._parts).max())) for part in self._parts]
         self._before: list[Stereo] = [np.zeros(self._length, dtype=np.complex64)] * (len(self._parts) - 1)
         self._past = self._length - hop_frames
         self._joined: Stereo = np.zeros(self._past, dtype=np.complex64)
@@ -62,11 +67,22 @@ class Convolver:
         for number, total in enumerate(products):
             newest, *older = blocks[number : number + len(self._parts)][::-1]
             np.multiply(newest, self._parts[0], out=total)
-            for block, part in zip(older, self._parts[1:], strict=True):
-                total += np.multiply(block, part, out=product)
+            for block, part, band in zip(older, self._parts[1:], self._bands[1:], strict=True):
+                for bins in band:
+                    total[bins] += np.multiply(block[bins], part[bins], out=product[bins])
         return products
 
 
+def _band(part: Stereo, strongest: float) -> tuple[slice, ...]:
+    """The bins that matter, from the lowest on: those of positive and those of negative frequencies."""
+    middle = len(part) // 2
+    amplitudes = np.abs(part)
+    folded = np.maximum(amplitudes[: middle + 1], amplitudes[-np.arange(middle + 1)])
+    above = np.flatnonzero(folded > strongest * 10.0 ** (-_BAND_DB / 20.0))
+    bins = int(above[-1]) + 1 if len(above) else 0
+    return (slice(bins), slice(len(part) - bins, None)) if bins <= middle else (slice(None),)
+
+
 def _length(at_least: int) -> int:
-    """The next length made of twos and few threes: quicker than the next one made of threes, fives and sevens."""
-    return min(odd << max(0, (-(-at_least // odd) - 1).bit_length()) for odd in (1, 3, 9, 27, 81))
+    """The next length made of twos and a few threes or one five: quicker than the next one made of many small factors."""
+    return min(odd << max(0, (-(-at_least // odd) - 1).bit_length()) for odd in (1, 3, 5, 9, 27, 81))

@@ -94,16 +94,18 @@ def read_blocks(path: Path, block_frames: int = 1 << 16) -> Iterator[Samples]:
             yield block[: frames - start]
 
 
-def open_writer(path: Path | None, frames: int) -> AbstractContextManager[Write]:
+def open_writer(path: Path | None, frames: int, over: Path | None = None) -> AbstractContextManager[Write]:
     """A function that writes the next block of a WAV or FLAC of 24 bits, or of a raw file; None writes nothing.
 
-    `frames` is the length of the whole. The same samples give the same bytes.
+    `frames` is the length of the whole. The same samples give the same bytes. `over` is a raw file of as many frames or more,
+    which a WAV is written over, since new pages cost more than copying: whoever reads it reads each block (the first one of 22
+    frames at least) before the same one is written.
     """
     if path is None:
         return nullcontext(lambda block: None)
     if path.suffix == RAW_SUFFIX:
         return _raw_writer(path)
-    return _wav_writer(path, frames) if path.suffix == ".wav" else _library_writer(path)
+    return _wav_writer(path, frames, over) if path.suffix == ".wav" else _library_writer(path)
 
 
 @contextmanager
@@ -113,11 +115,18 @@ def _raw_writer(path: Path) -> Iterator[Write]:
 
 
 @contextmanager
-def _wav_writer(path: Path, frames: int) -> Iterator[Write]:
+def _wav_writer(path: Path, frames: int, over: Path | None) -> Iterator[Write]:
+    header = _wav_header(6 * frames)
+    here = over is not None and over.stat().st_dev == path.parent.stat().st_dev
+    if over and here:
+        over.replace(path)
     # Packing three bytes with NumPy takes half as long as libsndfile's conversion.
-    with path.open("wb", buffering=0) as file:
-        file.write(_wav_header(6 * frames))
+    with path.open("r+b" if here else "wb", buffering=0) as file:
+        file.seek(len(header))
         yield lambda block: write_whole(file, _packed(block))
+        file.truncate()
+        file.seek(0)
+        file.write(header)
 
 
 def write_whole(file: Any, data: memoryview) -> None:

@@ -18,7 +18,7 @@ BAND_HZ = 1000.0 * 2.0 ** (np.arange(-17, 14) / 3.0)
 _OVERLAP = 315
 _LENGTH = HOP_FRAMES + 2 * _OVERLAP
 _NYQUIST = _LENGTH // 2
-_BATCH_HOPS = 16
+_BATCH_HOPS = 32
 BATCH_FRAMES = _BATCH_HOPS * HOP_FRAMES
 """Blocks of so many frames, or a multiple, are measured the quickest: transforms go side by side through wide registers."""
 _K_POWER = np.abs(k_weighting(BAND_HZ, SAMPLE_RATE)) ** 2

@@ -65,7 +65,7 @@ from schemas.document import Role
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-_CHUNK_FRAMES = 2 * BATCH_FRAMES  # what is worked on at a time
+_CHUNK_FRAMES = BATCH_FRAMES  # what is worked on at a time
 _ROOM_FRAMES = 4 * HOP_FRAMES  # the room's convolution steps by this much,
 _TONE_FRAMES = 2 * HOP_FRAMES  # and the tone correction by this
 _MAX_GAIN_DB = 40.0
@@ -268,7 +268,7 @@ def _expected_peak(plan: _Plan, options: MixOptions) -> float:
 _Blocks = tuple[Samples, Samples]
 """A part's next chunk, interleaved, shape (blocks, 2 BLOCK_FRAMES), and each block's largest sample, shape (blocks,)."""
 _Answer = Callable[[Samples], Samples]
-"""What goes into the room, shape (frames, 2) -> its answer, shape (blocks, 2 BLOCK_FRAMES)."""
+"""What goes into the room, mono, shape (frames,) -> its answer, shape (blocks, 2 BLOCK_FRAMES)."""
 
 
 class _Part:
@@ -297,7 +297,8 @@ class _Bus:
         self._tones = {role: minimum_phase(tone) for role, tone in plan.stem_tones_db.items()}
         self._raw, self._plan, self._room = dict(raw), plan, room
 
-    def _kept(self, part: str) -> Path:
+    def kept(self, part: str) -> Path:
+        """Where a part is kept for the second pass, which may write over what it has read."""
         return self.scratch / f"{part}{RAW_SUFFIX}"
 
     def chunks(self) -> list[int]:
@@ -332,20 +333,19 @@ class _Bus:
         return {role: self._open_stem(stack, role, path, levels[role]) for role, path in self._raw.items()}
 
     def _open_stem(self, stack: ExitStack, role: Role, raw: Path, level: StemLevel) -> _Part:
-        kept = stack.enter_context(self._kept(role).open("wb", buffering=0))
+        kept = stack.enter_context(self.kept(role).open("wb", buffering=0))
         return _Part(stack.enter_context(open_raw(raw)), level, self._tones[role], kept)
 
     def _open_room(self, stack: ExitStack) -> _Answer | None:
         """What answers the next chunk, and keeps the answer."""
         if self._room is None:
             return None
-        file = stack.enter_context(self._kept("reverb").open("wb", buffering=0))
+        file = stack.enter_context(self.kept("reverb").open("wb", buffering=0))
         convolver = Convolver(0.5 * room_impulse(self._room), _ROOM_FRAMES)
 
         def answer(send: Samples) -> Samples:
             place = convolver.begin(len(send))
-            np.add(send[:, 0], send[:, 1], out=place[:, 0])
-            place[:, 1] = 0.0  # mono, as a signal without imaginary part
+            place[:, 0], place[:, 1] = send, 0.0  # mono, as a signal without imaginary part
             wet = np.ascontiguousarray(convolver.end())
             write_whole(file, wet.data.cast("B"))
             return wet.reshape(-1, 2 * BLOCK_FRAMES)
@@ -355,7 +355,7 @@ class _Bus:
     def parts(self, stack: ExitStack) -> dict[str, Callable[[int], Samples]]:
         """For each stem and the reverb, what gives its next frames with all but the curve, interleaved."""
         names = [*self._raw, *(["reverb"] if self._room else [])]
-        return {name: partial(_read_new, stack.enter_context(open_raw(self._kept(name)))) for name in names}
+        return {name: partial(_read_new, stack.enter_context(open_raw(self.kept(name)))) for name in names}
 
 
 def _read_new(read: Read, frames: int) -> Samples:
@@ -376,16 +376,25 @@ def _added(parts: list[Numbers]) -> Numbers:
 
 
 def _send(total: Samples, stems: Mapping[str, Samples]) -> Samples:
-    """What goes into the room, shape (frames, 2): the sum, less the share of each stem that stays out."""
+    """What goes into the room, mono, shape (frames,): the sum, less the share of each stem that stays out."""
+    send = _mono(total)
     for role, blocks in stems.items():
         if _ROOM_SEND[role] != 1.0:
-            total = total - blocks * np.float32(1.0 - _ROOM_SEND[role])
-    return total.reshape(-1, 2)
+            send -= _mono(blocks) * np.float32(1.0 - _ROOM_SEND[role])
+    return send
+
+
+def _mono(blocks: Samples) -> Samples:
+    """Left and right together, shape (frames,)."""
+    frames = blocks.reshape(-1, 2)
+    return np.asarray(frames[:, 0] + frames[:, 1])
 
 
 def _block_peaks(blocks: Samples) -> Samples:
     """Largest sample of each block, shape (blocks,)."""
-    return np.asarray(np.maximum(blocks.max(axis=1), -blocks.min(axis=1)))
+    # `reduceat` takes half the time of `max(axis=1)`, whose rows are short.
+    samples, starts = blocks.reshape(-1), np.arange(0, blocks.size, blocks.shape[1])
+    return np.maximum(np.maximum.reduceat(samples, starts), -np.minimum.reduceat(samples, starts))
 
 
 class _BusPeaks:
@@ -448,7 +457,9 @@ def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path 
     """Second pass: the curve over every part, and the parts' sum."""
     with ExitStack() as stack:
         tasks = {
-            name: partial(_finish, part, stack.enter_context(open_writer(outputs.get(name), bus.frames)))
+            name: partial(
+                _finish, part, stack.enter_context(open_writer(outputs.get(name), bus.frames, bus.kept(name)))
+            )
             for name, part in bus.parts(stack).items()
         }
         write_song = stack.enter_context(open_writer(song, bus.frames))
@@ -459,11 +470,28 @@ def _write(bus: _Bus, gain: MasterGain, outputs: Mapping[str, Path], song: Path 
 def _side_by_side(
     pool: Executor, tasks: Mapping[str, Callable[[Argument], Result]], steps: Iterable[Argument]
 ) -> Iterator[dict[str, Result]]:
-    """All tasks' results for one step after the other; the next step is on its way while the caller uses this one's."""
-    pending: dict[str, Future[Result]] = {}
+    """All tasks' results for one step after the other; the next step is on its way while the caller uses this one's.
+
+    Each core is given its share of the tasks at once: threads that wait for each other cost more than uneven shares.
+    """
+    cores = min(len(tasks), os.cpu_count() or 1)
+    shares = [list(tasks)[core::cores] for core in range(cores)]
+
+    def do(share: list[str], step: Argument) -> dict[str, Result]:
+        return {name: tasks[name](step) for name in share}
+
+    pending: list[Future[dict[str, Result]]] = []
     for step in steps:
-        done = {name: future.result() for name, future in pending.items()}
-        pending = {name: pool.submit(task, step) for name, task in tasks.items()}
+        done = _results(pending, tasks)
+        pending = [pool.submit(do, share, step) for share in shares]
         if done:
             yield done
-    yield {name: future.result() for name, future in pending.items()}
+    yield _results(pending, tasks)
+
+
+def _results(shares: Iterable[Future[dict[str, Result]]], names: Iterable[str]) -> dict[str, Result]:
+    """What the shares of one step gave, in the order of `names`; empty before the first step."""
+    done: dict[str, Result] = {}
+    for share in shares:
+        done |= share.result()
+    return {name: done[name] for name in names} if done else {}

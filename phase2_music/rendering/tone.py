@@ -14,7 +14,7 @@ SLOPE_DB = -4.5
 MAX_CORRECTION_DB = 13.0
 STEM_SLOPE_DB = -6.0
 MAX_STEM_CUT_DB = 25.0
-TAPS = 1540
+TAPS = 1420
 
 _OCTAVE_HZ = 1000.0 * 2.0 ** np.arange(-4.0, 4.0)
 _ONE_KHZ = 4  # its place among the octaves

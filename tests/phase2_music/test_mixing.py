@@ -380,6 +380,17 @@ def test_blockwise_convolution_is_that_of_the_whole(taps: int) -> None:
     np.testing.assert_allclose(np.concatenate(pieces), expected, atol=2e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("openness", [0.0, 0.5, 1.0])
+def test_a_room_loses_nothing_with_the_highs_that_its_later_parts_do_not_have(openness: float) -> None:
+    impulse = room_impulse(Room.of_openness(openness))
+    send = np.random.default_rng(0).standard_normal(4 * 17640)
+    convolver = Convolver(impulse, 17640)
+    convolver.begin(len(send))[:] = np.stack([send, np.zeros(len(send))], axis=1)
+    heard = np.ascontiguousarray(convolver.end()).view(np.complex64).reshape(-1)
+    expected = signal.fftconvolve(send, impulse)[: len(send)]
+    assert 10 * np.log10(np.mean(np.abs(heard - expected) ** 2) / np.mean(np.abs(expected) ** 2)) < -90.0
+
+
 def feed(meter: StemMeter | SongMeter, stereo: Samples, sizes: tuple[int, ...]) -> None:
     """Give a meter a sound in blocks of these sizes, in turn."""
     start = 0
@@ -582,6 +593,21 @@ def test_mixing_does_not_load_what_takes_long_to_load() -> None:
     code = "import sys, phase2_music.rendering.mixing as m; print([n for n in sys.modules if n.startswith('scipy.signal')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_wave_file_that_takes_a_raw_files_place_holds_the_same(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(-FULL_SCALE, FULL_SCALE, (5000, 2)).astype(np.int32)
+    raw, sizes = tmp_path / "raw.f32", (22, 1, 3000, 1977)
+    raw.write_bytes(values.astype(np.float32).tobytes() + bytes(800))  # it may be longer
+    before = raw.stat().st_ino
+    for name, over in (("new.wav", None), ("over.wav", raw)):
+        with raw.open("rb") as file, open_writer(tmp_path / name, len(values), over) as write:
+            for size in sizes:
+                block = np.fromfile(file, dtype=np.float32, count=2 * size)
+                write(block.astype(np.int32).reshape(-1, 2))
+    assert (tmp_path / "over.wav").read_bytes() == (tmp_path / "new.wav").read_bytes()
+    assert (tmp_path / "over.wav").stat().st_ino == before
+    assert not raw.exists()
 
 
 def test_blocks_are_whole_parts_of_a_hop() -> None:
