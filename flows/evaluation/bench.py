@@ -1,8 +1,8 @@
 """`make bench`: what playing a score costs, each figure beside a peer that was measured in the same run.
 
 Every command is a process of its own, so that CPU seconds and peak memory are the operating system's. Peers: FluidSynth's
-command line on the same SF2 samples and the same MIDI file, with its reverb as our songs have their room, and both without;
-pretty_midi's `.fluidsynth()`; librosa's pitch_shift.
+command line on the same SF2 samples and the same MIDI file, as it comes, with its reverb and chorus, beside a song with its room, and
+both dry; pretty_midi's `.fluidsynth()`; librosa's pitch_shift.
 """
 
 from __future__ import annotations
@@ -161,14 +161,14 @@ class Bench:
         shutil.rmtree(self.folder / "song", ignore_errors=True)
         return measure(_swap(self, score, "song", *more), _NO_CACHE)
 
-    def fluidsynth(self, score: Path, *, reverb: bool) -> Cost:
-        """FluidSynth's command line on the same samples: its chorus off, to a 16-bit file."""
+    def fluidsynth(self, score: Path, *, dry: bool) -> Cost:
+        """FluidSynth's command line on the same samples, to a 16-bit file; dry without its reverb and chorus."""
         program = shutil.which("fluidsynth")
         if program is None:
             raise EngineError("fluidsynth, the peer, is not installed: run `apt-get install fluidsynth`")
         out = self.folder / "peer.wav"
-        room = str(int(reverb))
-        return measure([program, "-ni", "-R", room, "-C", "0", "-r", "44100", "-F", out, self.sf2, score])
+        effects = ("-R", "0", "-C", "0") if dry else ()
+        return measure([program, "-ni", *effects, "-r", "44100", "-F", out, self.sf2, score])
 
     def pretty_midi(self, score: Path) -> Cost:
         """pretty_midi's rendering of the same, the whole song in memory."""
@@ -195,10 +195,10 @@ def playing(bench: Bench, name: str, score: Path, *, rounds: int, dense: bool = 
     """
     figures, memory = [], 0.0
     for dry in (False, True) if dense else (False,):
-        turns = [(bench.swap(score, *["--dry"] * dry), bench.fluidsynth(score, reverb=not dry)) for _ in range(rounds)]
+        turns = [(bench.swap(score, *["--dry"] * dry), bench.fluidsynth(score, dry=dry)) for _ in range(rounds)]
         ours, peers = zip(*turns, strict=True)
         memory = max(memory, *(cost.memory / _MEGABYTE for cost in ours))
-        ending, line = (", both dry", "fluidsynth -R 0") if dry else ("", "fluidsynth command line")
+        ending, line = (", both dry", "fluidsynth -R 0 -C 0") if dry else ("", "fluidsynth command line")
         cpu, wall = f"swap, CPU: {name}{ending}", f"swap, wall: {name}{ending}"
         figures += [
             beside(cpu, "s", [c.cpu_s for c in ours], line, [c.cpu_s for c in peers], 1.3 if dense else None),

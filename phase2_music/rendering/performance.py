@@ -38,8 +38,14 @@ _MODES = range(124, 128)
 _PORTAMENTO_FROM = 84
 # The band has one sound a role, so banks mean nothing; by the legato pedal FluidSynth would play one note at a time.
 _UNTOLD = (0, 32, 68)
-_DATA, _DATA_FINE, _UNREGISTERED, _REGISTERED = 6, 38, (98, 99), (100, 101)
+UNREGISTERED = (98, 99)
+"""Controllers that choose a parameter which no standard registers."""
+_DATA, _DATA_FINE, _REGISTERED = 6, 38, (100, 101)
 _TUNING = ((1, 0), (2, 0))  # the registered parameters' low and high numbers
+
+
+HELD = 1
+"""Value of an "off" while a pedal holds the note."""
 
 
 class Message(NamedTuple):
@@ -171,9 +177,10 @@ class _Player:
             return
         self._held[key] -= 1
         if not self._held[key]:
-            if self._pedals & {_SUSTAIN, _SOSTENUTO}:
+            held = bool(self._pedals & {_SUSTAIN, _SOSTENUTO})
+            if held:
                 self._ringing.add(key)
-            yield Message(frame, self._channel + self._last[key], "off", key, 0)
+            yield Message(frame, self._channel + self._last[key], "off", key, HELD if held else 0)
 
     def _tell(self, frame: int, event: ScoreEvent) -> Iterator[Message]:
         if event.kind == "cc":
@@ -242,7 +249,7 @@ class _Wheel:
         if event.number in _REGISTERED:
             self._parameter[event.number] = event.value
             self._is_registered = True
-        elif event.number in _UNREGISTERED:
+        elif event.number in UNREGISTERED:
             self._is_registered = False
         elif event.number == _RESET:
             self._parameter = dict.fromkeys(_REGISTERED, 127)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from core.audio import SAMPLE_RATE
 from core.errors import DocumentError, InstrumentError
@@ -33,18 +33,21 @@ OWN_FILES = (
     *(f"stems/{part}{suffix}" for part in (*ROLES, "reverb") for suffix in (".wav", ".flac")),
 )
 """Patterns of what a song's folder holds."""
-_SONG_VERSION = 4  # raised when the same score, band and options come to sound otherwise
+# Of mallopt(3): M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+_MALLOC_OPTIONS = {-8: 1, -3: 32 << 20, -1: 64 << 20}
+_SONG_VERSION = 5  # raised when the same score, band and options come to sound otherwise
 
 
 @dataclass(frozen=True)
 class Band:
-    """The instruments of a run: each role's SF2, its number of round robins, the silence before its samples, where its source
-    stands in the picture (-1..1), and how open the scene is (0..1).
+    """The instruments of a run: each role's SF2, its number of round robins, the silence before its samples, its release in
+    seconds (-60 dB), where its source stands in the picture (-1..1), and how open the scene is (0..1).
     """
 
     sf2: dict[Role, Path]
     turns: dict[Role, int]
     lead_frames: dict[Role, int]
+    release_s: dict[Role, float]
     pan: dict[Role, float]
     openness: float
 
@@ -74,6 +77,7 @@ def find_band(folder: Path, kept: Path | None = None) -> Band:
         sf2={role: role_soundfont(folder / role, each, kept) for role, each in found.items()},
         turns={role: max(zone.seq_position for zone in each.zones) for role, each in found.items()},
         lead_frames={role: each.lead_frames for role, each in found.items()},
+        release_s={role: each.envelope.release_s for role, each in found.items()},
         pan={role: each.pan for role, each in found.items()},
         openness=sum(each.openness for each in found.values()) / len(found),
     )
@@ -111,12 +115,15 @@ def render_song(score: Score, band: Band, out: Path, options: RenderOptions, cac
 
 
 def _keep_freed_pages() -> None:
-    """Let the C library keep what stems and mix free and ask for again, some 2 MB at a time.
+    """Let the C library keep what stems and mix free and ask for again, some 2 MB at a time, in one place for all threads.
 
-    glibc learns from the largest block that is freed how much to keep; without this, a sixth of the time goes into clearing
-    pages. The block is never touched and takes no memory.
+    Left alone, glibc gives it back to the system and keeps as much again for each thread: a sixth of the time goes into
+    clearing pages. Other C libraries are left as they are.
     """
-    np.empty(8 << 20, dtype=np.uint8)
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        for option, value in _MALLOC_OPTIONS.items():
+            library.mallopt(option, value)
 
 
 @dataclass(frozen=True)
@@ -222,8 +229,8 @@ def raw_stems(
 ) -> tuple[dict[Role, Path], dict[Role, StemMeasure]]:
     """A raw stem for each role of the score, in `cache` or `scratch`; only what the cache lacks is rendered.
 
-    Gives their paths, and what was measured of those that were rendered. `instruments` are the SHA-256 of the band's SF2
-    files.
+    Gives their paths, and what was measured of them (of a kept one, unless that was lost). `instruments` are the SHA-256 of
+    the band's SF2 files.
 
     Raises:
         InstrumentError: a role of the score has no instrument, or an SF2 cannot be loaded.
@@ -236,9 +243,9 @@ def raw_stems(
     found = {role: path for role, key in keys.items() if (path := cache.find(key))}
     measures = render_stems([replace(r, out=cache.place(keys[r.role])) for r in requests if r.role not in found])
     # In the score's order, whatever was kept: stems are added up in it, and another order rounds otherwise.
-    raw = {role: found.get(role) or cache.keep(key) for role, key in keys.items()}
+    raw = {role: found.get(role) or cache.keep(key, measures[role]) for role, key in keys.items()}
     cache.tidy(list(raw.values()))
-    return raw, measures
+    return raw, measures | {role: kept for role, path in found.items() if (kept := cache.measure(path))}
 
 
 def _request(score: Score, role: Role, band: Band, options: RenderOptions, folder: Path) -> StemRequest:
@@ -250,7 +257,14 @@ def _request(score: Score, role: Role, band: Band, options: RenderOptions, folde
     lead = band.lead_frames[role]
     messages = perform(tracks, turns, _window(score, options), options.fold_octaves, lead)
     return StemRequest(
-        role, band.sf2[role], len(tracks), turns, messages, folder / f"{role}{RAW_SUFFIX}", on_grid(lead)
+        role,
+        band.sf2[role],
+        len(tracks),
+        turns,
+        messages,
+        folder / f"{role}{RAW_SUFFIX}",
+        on_grid(lead),
+        band.release_s[role],
     )
 
 

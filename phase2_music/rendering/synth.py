@@ -24,10 +24,10 @@ from core.errors import EngineError, InstrumentError
 from core.manifest import sha256_bytes, sha256_json
 from phase2_music.instruments.roles import ROLE_SPECS
 from phase2_music.rendering.metering import BATCH_FRAMES, StemMeasure, StemMeter
-from phase2_music.rendering.performance import GRID_FRAMES, Message
+from phase2_music.rendering.performance import GRID_FRAMES, HELD, UNREGISTERED, Message
 from schemas.document import Role
 
-_STEM_VERSION = 2  # raised when the same messages come to sound otherwise
+_STEM_VERSION = 3  # raised when the same messages come to sound otherwise
 _MAX_TAIL_S = 12.0
 _POLYPHONY = 512
 _GAIN = 0.5
@@ -36,6 +36,12 @@ _GAIN = 0.5
 _INTERPOLATION = 4
 _BLOCK_FRAMES = math.lcm(GRID_FRAMES, BATCH_FRAMES)
 _TAIL_FRAMES = 32 * GRID_FRAMES
+# A note that fell by so much since its key went up is ended, where SFZ players stop at -78 dB: what is left lies under the
+# twelfth bit of its sample. FluidSynth goes on to -96 dB, which would be a seventh of its work.
+_FADED_DB = 72.0
+_NOTE_VOICES = 8  # two velocity layers in stereo are four
+_RELEASE = 38  # generator of the volume envelope's release (SoundFont 2.04, 8.1.2), in timecents
+_AT_ONCE = -12000.0
 
 # The first synthesiser of a process fills FluidSynth's tables and does not make others wait: a second one that is made
 # meanwhile may find no modulators there and play at another level.
@@ -47,7 +53,12 @@ _MISSING_FUNCTIONS = {
     "fluid_synth_set_interp_method": "synth channel method",
     "fluid_synth_channel_pressure": "synth channel value",
     "fluid_synth_key_pressure": "synth channel key value",
+    "fluid_synth_get_voicelist": "synth voices most note",
+    "fluid_voice_is_on": "voice",
+    "fluid_voice_gen_set": "voice generator amount",
+    "fluid_voice_update_param": "voice generator",
 }
+_TYPES = dict.fromkeys(("synth", "lout", "rout", "voices", "voice"), ctypes.c_void_p) | {"amount": ctypes.c_float}
 
 
 _Send = Callable[[Message], object]
@@ -57,7 +68,7 @@ _Send = Callable[[Message], object]
 class StemRequest:
     """One role's part: its SF2, how many tracks play it on how many channels each (`turns`), what they play, where it goes.
 
-    The messages may begin at frame -`lead_frames`; the stem begins at 0.
+    The messages may begin at frame -`lead_frames`; the stem begins at 0. `release_s` is the instrument's (-60 dB).
     """
 
     role: Role
@@ -67,12 +78,13 @@ class StemRequest:
     messages: Sequence[Message]
     out: Path
     lead_frames: int = 0
+    release_s: float = math.inf
 
     def key(self, sf2_sha256: str) -> str:
         """Hash of all that the stem depends on."""
         kinds = {kind: number for number, kind in enumerate(sorted({message.kind for message in self.messages}))}
         rows = np.array([(*m[:2], kinds[m.kind], *m[3:]) for m in self.messages], dtype=np.int64)
-        settings = [_POLYPHONY, _GAIN, _INTERPOLATION, _MAX_TAIL_S, library_version()]
+        settings = [_POLYPHONY, _GAIN, _INTERPOLATION, _MAX_TAIL_S, _FADED_DB, library_version()]
         channels = [self.tracks, self.turns, self.lead_frames]
         part = [self.role, sf2_sha256, *channels, list(kinds), sha256_bytes(rows.tobytes())]
         return sha256_json([_STEM_VERSION, *settings, *part])
@@ -104,16 +116,19 @@ def render_stem(request: StemRequest) -> StemMeasure:
     """
     meter = StemMeter()
     with _synth(request.sf2, request.role, request.tracks, request.turns) as synth, request.out.open("wb") as file:
-        for block in _play(synth, request.messages, request.lead_frames):
+        for block in _play(synth, request.messages, request.lead_frames, request.release_s):
             file.write(block.data)
             meter.add(block)
     return meter.measure()
 
 
-def _play(synth: Any, messages: Sequence[Message], lead_frames: int) -> Iterator[Samples]:
+def _play(synth: Any, messages: Sequence[Message], lead_frames: int, release_s: float = math.inf) -> Iterator[Samples]:
     """Blocks of shape (frames, 2): the notes, then the tail. Each block is overwritten by the next."""
     block: Samples = np.zeros((lead_frames + _BLOCK_FRAMES, 2), dtype=np.float32)
-    fill, send = _filler(synth, block), _sender(synth)
+    # A score can reach all generators by unregistered parameters, and so the release.
+    own = any(message.kind == "cc" and message.number in UNREGISTERED for message in messages)
+    faded = _FadedNotes(synth, math.inf if own else release_s)
+    fill, send = _filler(synth, block), _sender(synth, faded)
     notes = next((n for n in range(len(messages), 0, -1) if messages[n - 1].kind in ("on", "off")), 0)
     now, filled = -lead_frames, 0
     for message in messages[:notes]:
@@ -124,6 +139,7 @@ def _play(synth: Any, messages: Sequence[Message], lead_frames: int) -> Iterator
             if filled == len(block):
                 yield block[lead_frames:]
                 filled = lead_frames
+            faded.end(now)
         send[message.kind](message)
     yield block[lead_frames : max(lead_frames, filled)]
     yield from _tail(synth, deque(messages[notes:]), now, send)
@@ -143,12 +159,61 @@ def _tail(synth: Any, told: deque[Message], now: int, send: Mapping[str, _Send])
         now = until
 
 
-def _sender(synth: Any) -> Mapping[str, _Send]:
+class _FadedNotes:
+    """Ends notes whose release can hardly be heard any more, those that fell by `_FADED_DB`.
+
+    FluidSynth numbers notes as they are struck and finds a note's voices by its number; what a voice is told it takes in with
+    the next message.
+    """
+
+    def __init__(self, synth: Any, release_s: float) -> None:
+        self._synth, self._library = synth.synth, _library()
+        self._after = round(release_s * _FADED_DB / 60.0 * SAMPLE_RATE) if math.isfinite(release_s) else None
+        self._struck = 0
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._released: deque[tuple[int, int]] = deque()
+        self._voices = (ctypes.c_void_p * _NOTE_VOICES)()
+
+    def strike(self, message: Message) -> None:
+        """Follow a note that was struck."""
+        self._numbers[message.channel, message.number] = self._struck
+        self._struck += 1
+
+    def let_go(self, message: Message) -> None:
+        """Follow a key that went up; a note that a pedal holds is left to FluidSynth."""
+        if self._after is not None and message.value != HELD:
+            number = self._numbers[message.channel, message.number]
+            self._released.append((message.frame + self._after, number))
+
+    def end(self, now: int) -> None:
+        """End what has faded by now."""
+        library, released = self._library, self._released
+        while released and released[0][0] <= now:
+            library.fluid_synth_get_voicelist(
+                self._synth, ctypes.addressof(self._voices), _NOTE_VOICES, released.popleft()[1]
+            )
+            for voice in self._voices:
+                if voice is None or library.fluid_voice_is_on(voice):
+                    break
+                library.fluid_voice_gen_set(voice, _RELEASE, _AT_ONCE)
+                library.fluid_voice_update_param(voice, _RELEASE)
+
+
+def _sender(synth: Any, faded: _FadedNotes) -> Mapping[str, _Send]:
     """For each kind of message what tells it to a synthesiser."""
     library, pointer = _library(), synth.synth
+
+    def strike(message: Message) -> None:
+        library.fluid_synth_noteon(pointer, message.channel, message.number, message.value)
+        faded.strike(message)
+
+    def let_go(message: Message) -> None:
+        library.fluid_synth_noteoff(pointer, message.channel, message.number)
+        faded.let_go(message)
+
     return {
-        "on": lambda m: library.fluid_synth_noteon(pointer, m.channel, m.number, m.value),
-        "off": lambda m: library.fluid_synth_noteoff(pointer, m.channel, m.number),
+        "on": strike,
+        "off": let_go,
         "cc": lambda m: library.fluid_synth_cc(pointer, m.channel, m.number, m.value),
         "bend": lambda m: library.fluid_synth_pitch_bend(pointer, m.channel, m.value + 8192),
         "pressure": lambda m: library.fluid_synth_channel_pressure(pointer, m.channel, m.value),
@@ -173,7 +238,7 @@ def _library() -> Any:
         ) from error
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     for name, arguments in _MISSING_FUNCTIONS.items():
-        types = [(each, pointer if each in ("synth", "lout", "rout") else integer, 1) for each in arguments.split()]
+        types = [(each, _TYPES.get(each, integer), 1) for each in arguments.split()]
         setattr(fluidsynth, name, fluidsynth.cfunc(name, integer, *types))
     set_log = fluidsynth.cfunc(
         "fluid_set_log_function", pointer, ("level", integer, 1), ("fun", pointer, 1), ("data", pointer, 1)

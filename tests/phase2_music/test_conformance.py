@@ -6,6 +6,7 @@ The instruments are built by the pipeline's own code around samples that measure
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,6 +84,7 @@ def band(tmp_path_factory: pytest.TempPathFactory) -> Band:
         sf2=sf2,
         turns=dict.fromkeys(ROLES, 2),
         lead_frames=dict.fromkeys(ROLES, 0),
+        release_s={role: ROLE_SPECS[role].envelope.release_s for role in ROLES},
         pan=dict.fromkeys(ROLES, 0.0),
         openness=0.5,
     )
@@ -578,6 +580,65 @@ def test_a_key_that_is_struck_again_before_its_end_sounds_to_its_second_end(play
     sound = player.play(event(0, 0x90, A4, 100) + on + off + off)
     assert level_db(sound, 1.1, 1.4) > level_db(sound, 0.1, 0.4) - 10
     assert level_db(sound, 0.52, 0.6) < level_db(sound, 0.02, 0.1) + 3  # it does not pile up
+
+
+RELEASE_S = ROLE_SPECS["keyboard"].envelope.release_s
+
+
+def in_full(player: Player, *tracks: bytes, **options: float | bool) -> Sound:
+    """The same by a band whose notes are never ended before FluidSynth ends them."""
+    endless = replace(player.band, release_s=dict.fromkeys(ROLES, math.inf))
+    return replace(player, band=endless).play(*tracks, **options)
+
+
+def test_a_note_that_has_faded_is_ended_at_the_next_message(player: Player) -> None:
+    swell = b"".join(control(11, 100 + step % 2, 48) for step in range(80))  # every 50 ms
+    track = control(11, 100) + held() + swell + held(60)
+    sound, full = player.play(track), in_full(player, track)
+    faded_s = 1.0 + RELEASE_S * 72 / 60
+    assert not np.any(part(sound, faded_s + 0.06, 4.9))
+    assert np.any(part(full, faded_s + 0.06, faded_s + 0.11))
+    np.testing.assert_array_equal(part(sound, 0, faded_s - 0.01), part(full, 0, faded_s - 0.01))
+    # What is missing lies below 12 bits of what was heard when the key went up, and so does the step at its end.
+    missing = np.abs(part(full, 0, 4.9) - part(sound, 0, 4.9)).max()
+    assert 20 * np.log10(missing / np.abs(part(full, 0.9, 1.0)).max()) < -70
+
+
+def test_nothing_is_ended_that_a_pedal_or_a_finger_holds(player: Player) -> None:
+    ticking = [control(11, 100 + step % 2, 48) for step in range(60)]
+    pedal = control(64, 127) + held(ticks=480) + b"".join(ticking) + control(64, 0) + b"".join(ticking) + held(60)
+    np.testing.assert_allclose(part(player.play(pedal), 0, 4.0), part(in_full(player, pedal), 0, 4.0), atol=1e-5)
+    caught = event(0, 0x90, A4, 100) + control(66, 127, 96) + event(384, 0x80, A4, 0) + b"".join(ticking) + held(60)
+    np.testing.assert_array_equal(part(player.play(caught), 0, 3.0), part(in_full(player, caught), 0, 3.0))
+    # The same key, struck again while its first note fades: the second one is still down when the first one ends.
+    again = held(ticks=96) + event(96, 0x90, A4, 100) + b"".join(ticking) + event(0, 0x80, A4, 0) + held(60)
+    np.testing.assert_allclose(part(player.play(again), 0, 3.0), part(in_full(player, again), 0, 3.0), atol=2e-4)
+
+
+def test_a_note_that_is_down_is_not_ended_by_a_wrong_number(band: Band) -> None:
+    with synth._synth(band.sf2["keyboard"], "keyboard", 1, 1) as playing:
+        faded = synth._FadedNotes(playing, RELEASE_S)
+
+        def ended() -> bool:
+            faded._released.append((0, 0))
+            faded.end(64)
+            synth._voices(playing)  # FluidSynth takes in what voices are told with its next call
+            return not np.any(synth._samples(playing, 2048)[64:])
+
+        playing.noteon(0, A4, 100)
+        synth._samples(playing, 4096)
+        assert not ended()
+        playing.noteoff(0, A4)
+        assert np.any(synth._samples(playing, 2048)[1024:])  # its release is its own as well
+        assert ended()
+
+
+def test_nothing_is_ended_in_a_part_that_may_set_its_own_release(player: Player) -> None:
+    # SoundFont 2.04, 9.6.3: NRPN 120 reaches the generators; 38 is the volume envelope's release.
+    longer = control(99, 120) + control(98, 38) + control(38, 0) + control(6, 80)
+    ticking = b"".join(control(11, 100 + step % 2, 48) for step in range(60))
+    track = longer + held() + ticking + held(60)
+    np.testing.assert_array_equal(player.play(track), in_full(player, track))
 
 
 def test_round_robins_take_turns_in_time_and_tune(player: Player) -> None:

@@ -1,5 +1,8 @@
 """Scores and songs as a listener meets them: the right notes, in time, at the right loudness."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import mido
@@ -213,3 +216,31 @@ def test_pan_is_constant_power() -> None:
     for pan in (-1.0, -0.3, 0.0, 0.8, 1.0):
         assert float(np.sum(pan_gains(pan) ** 2)) == pytest.approx(2.0, abs=1e-6)
     assert pan_gains(-1.0)[1, 0] == pytest.approx(0.0, abs=1e-6)
+
+
+_FAULTS = """
+import resource, threading
+import numpy as np
+from phase2_music.rendering.render import _keep_freed_pages
+
+_keep_freed_pages()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+ones = lambda: [np.ones(500_000, dtype=np.float32) for _ in range(3)]
+
+def many() -> None:
+    ones()
+    before = faults()
+    for _ in range(50):
+        ones()
+    print(faults() - before)
+
+thread = threading.Thread(target=many)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_memory_that_a_render_frees_is_not_cleared_again_and_again() -> None:
+    said = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True).stdout
+    assert int(said) < 100  # of 73,000 pages

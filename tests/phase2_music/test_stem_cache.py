@@ -15,17 +15,20 @@ from test_conformance import band, held  # noqa: F401 - a fixture
 
 from core.errors import OutputError
 from core.manifest import sha256_file
-from phase2_music.rendering import synth
-from phase2_music.rendering.render import Band, RenderOptions, raw_stems
+from phase2_music.rendering import mixing, synth
+from phase2_music.rendering.metering import BAND_HZ, StemMeasure
+from phase2_music.rendering.render import Band, RenderOptions, raw_stems, render_song
 from phase2_music.rendering.score import read_score
 from phase2_music.rendering.stem_cache import StemCache
 from phase2_music.rendering.synth import StemRequest
 from schemas.document import ROLES, Role
 
+MEASURE = StemMeasure(np.ones((1, len(BAND_HZ)), dtype=np.float32))
+
 
 def put(cache: StemCache, key: str, data: bytes = b"x" * 100, age_s: float = 0.0) -> Path:
     cache.place(key).write_bytes(data)
-    kept = cache.keep(key)
+    kept = cache.keep(key, MEASURE)
     then = time.time() - age_s
     os.utime(kept, (then, then))
     return kept
@@ -53,11 +56,36 @@ def test_a_stem_that_a_crash_cut_short_is_not_taken_for_whole(cache: StemCache) 
         assert cache.find("a") is None
 
 
+def test_what_was_measured_of_a_stem_is_kept_with_it(cache: StemCache) -> None:
+    kept = put(cache, "a")
+    measure = cache.measure(kept)
+    assert measure is not None
+    np.testing.assert_array_equal(measure.powers, MEASURE.powers)
+
+
+@pytest.mark.parametrize("damage", ["lost", "empty", "short", "another stem's", "not finite"])
+def test_a_measure_that_is_damaged_is_none(cache: StemCache, damage: str) -> None:
+    kept = put(cache, "a")
+    file = kept.with_suffix(".npy")
+    if damage == "lost":
+        file.unlink()
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "short":
+        os.truncate(file, file.stat().st_size - 4)
+    elif damage == "another stem's":
+        np.save(file, np.ones((2, len(BAND_HZ)), dtype=np.float32))
+    else:
+        np.save(file, np.full((1, len(BAND_HZ)), np.nan, dtype=np.float32))
+    assert cache.measure(kept) is None
+
+
 def test_what_was_used_least_lately_goes_first(cache: StemCache) -> None:
     stems = {key: put(cache, key, age_s=age) for key, age in (("old", 9000), ("older", 9900), ("new", 1000))}
     cache.tidy([])
     assert [key for key, path in stems.items() if path.exists()] == ["old", "new"]
     assert cache.find("older") is None
+    assert sorted(path.name[:3] for path in cache.folder.glob("*.npy")) == ["new", "old"]
 
 
 def test_what_is_in_use_here_or_elsewhere_stays(cache: StemCache) -> None:
@@ -89,7 +117,7 @@ def test_threads_that_render_the_same_stem_do_not_write_into_one_file(cache: Ste
 
 def test_a_folder_that_went_away_is_said_in_one_line(cache: StemCache) -> None:
     with pytest.raises(OutputError, match="stems") as caught:
-        cache.keep("never written")
+        cache.keep("never written", MEASURE)
     assert "\n" not in str(caught.value)
 
 
@@ -163,6 +191,18 @@ def test_a_changed_score_renders_only_the_roles_that_changed(
     os.truncate(damaged, 64)
     assert render(four()) == first
     assert rendered == ["bass"]
+
+
+def test_stems_that_were_kept_are_not_measured_again(
+    band: Band, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    cache = StemCache(tmp_path / "stems")
+    score = read_score(write(tmp_path / "a.mid", *four()))
+    first = render_song(score, band, tmp_path / "first", RenderOptions(), cache)
+    again = render_song(score, band, tmp_path / "measured again", RenderOptions())
+    monkeypatch.setattr(mixing, "measure_stem", lambda path: pytest.fail(f"{path.name} was measured again"))
+    kept = render_song(score, band, tmp_path / "kept", RenderOptions(), cache)
+    assert kept.sha256 == first.sha256 == again.sha256
 
 
 def test_runs_side_by_side_on_one_cache_give_the_same_stems(band: Band, tmp_path: Path) -> None:  # noqa: F811
