@@ -1,8 +1,8 @@
 """`make bench`: what playing a score costs, each figure beside a peer that was measured in the same run.
 
 Every command is a process of its own, so that CPU seconds and peak memory are the operating system's. Peers: FluidSynth's
-command line on the same SF2 samples and the same MIDI file, as it comes, with its reverb and chorus, beside a song with its room, and
-both dry; pretty_midi's `.fluidsynth()`; librosa's pitch_shift.
+command line on the same SF2 samples and the same MIDI file, as it comes (with its reverb and chorus) beside a song with its
+room, and both dry; pretty_midi's `.fluidsynth()`; librosa's pitch_shift.
 """
 
 from __future__ import annotations
