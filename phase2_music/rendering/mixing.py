@@ -414,14 +414,16 @@ class _BusPeaks:
         self._peaks.append(_block_peaks(total))
         self._part_peaks.append(part_peaks)
         self._highest = max(self._highest, float(self._peaks[-1].max()))
-        joined = np.concatenate([self._before, total.reshape(-1, 2)])
+        sound = total.reshape(-1, 2)
         # A song that never comes near the ceiling has a true peak as well: one of its highest.
         threshold = min(self._threshold, self._highest * from_db(-MAX_GLUE_DB))
-        frames, between = peaks_between(joined, threshold)
-        late = frames < 2 * EDGE_FRAMES  # what had to wait for its neighbours
+        inside, peaks = peaks_between(sound, threshold)
+        seam, late_peaks = peaks_between(np.concatenate([self._before, sound[: 2 * EDGE_FRAMES]]), threshold)
+        frames, between = np.concatenate([inside, seam - 2 * EDGE_FRAMES]), np.concatenate([peaks, late_peaks])
+        late = frames < 0  # what had to wait for its neighbours
         self._peaks[-2][-1] = max(self._peaks[-2][-1], between[late].max(initial=0.0))
-        np.maximum.at(self._peaks[-1], (frames[~late] - 2 * EDGE_FRAMES) // BLOCK_FRAMES, between[~late])
-        self._before = joined[-2 * EDGE_FRAMES :]
+        np.maximum.at(self._peaks[-1], frames[~late] // BLOCK_FRAMES, between[~late])
+        self._before = sound[-2 * EDGE_FRAMES :].copy()
 
     def measure(self, meter: SongMeter) -> BusMeasure:
         peaks, part_peaks, energy = map(np.concatenate, (self._peaks[1:], self._part_peaks, self._energy))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
+from heapq import heappop, heappush
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -36,9 +37,10 @@ _GAIN = 0.5
 _INTERPOLATION = 4
 _BLOCK_FRAMES = math.lcm(GRID_FRAMES, BATCH_FRAMES)
 _TAIL_FRAMES = 32 * GRID_FRAMES
-# A note that fell by so much since its key went up is ended, where SFZ players stop at -78 dB: what is left lies under the
-# twelfth bit of its sample. FluidSynth goes on to -96 dB, which would be a seventh of its work.
+# A note that has faded to so far below the loudest one is ended, where SFZ players stop at -78 dB of its own level: what is
+# left lies under the twelfth bit. FluidSynth goes on to -96 dB, which would be a sixth of its work.
 _FADED_DB = 72.0
+_LEAST_FALL_DB = 30.0
 _NOTE_VOICES = 8  # two velocity layers in stereo are four
 _RELEASE = 38  # generator of the volume envelope's release (SoundFont 2.04, 8.1.2), in timecents
 _AT_ONCE = -12000.0
@@ -127,7 +129,8 @@ def _play(synth: Any, messages: Sequence[Message], lead_frames: int, release_s: 
     block: Samples = np.zeros((lead_frames + _BLOCK_FRAMES, 2), dtype=np.float32)
     # A score can reach all generators by unregistered parameters, and so the release.
     own = any(message.kind == "cc" and message.number in UNREGISTERED for message in messages)
-    faded = _FadedNotes(synth, math.inf if own else release_s)
+    loudest = max((message.value for message in messages if message.kind == "on"), default=127)
+    faded = _FadedNotes(synth, math.inf if own else release_s, loudest)
     fill, send = _filler(synth, block), _sender(synth, faded)
     notes = next((n for n in range(len(messages), 0, -1) if messages[n - 1].kind in ("on", "off")), 0)
     now, filled = -lead_frames, 0
@@ -160,43 +163,49 @@ def _tail(synth: Any, told: deque[Message], now: int, send: Mapping[str, _Send])
 
 
 class _FadedNotes:
-    """Ends notes whose release can hardly be heard any more, those that fell by `_FADED_DB`.
+    """Ends notes whose release can hardly be heard any more: `_FADED_DB` below the loudest note of the part.
 
     FluidSynth numbers notes as they are struck and finds a note's voices by its number; what a voice is told it takes in with
     the next message.
     """
 
-    def __init__(self, synth: Any, release_s: float) -> None:
+    def __init__(self, synth: Any, release_s: float, loudest: int) -> None:
         self._synth, self._library = synth.synth, _library()
-        self._after = round(release_s * _FADED_DB / 60.0 * SAMPLE_RATE) if math.isfinite(release_s) else None
+        self._after = [_fall_frames(release_s, velocity, loudest) for velocity in range(128)]
         self._struck = 0
-        self._numbers: dict[tuple[int, int], int] = {}
-        self._released: deque[tuple[int, int]] = deque()
+        self._sounding: dict[tuple[int, int], tuple[int, int]] = {}  # number and velocity by channel and key
+        self._released: list[tuple[float, int]] = []  # a heap: when it has faded, and its number
         self._voices = (ctypes.c_void_p * _NOTE_VOICES)()
 
     def strike(self, message: Message) -> None:
         """Follow a note that was struck."""
-        self._numbers[message.channel, message.number] = self._struck
+        self._sounding[message.channel, message.number] = (self._struck, message.value)
         self._struck += 1
 
     def let_go(self, message: Message) -> None:
         """Follow a key that went up; a note that a pedal holds is left to FluidSynth."""
-        if self._after is not None and message.value != HELD:
-            number = self._numbers[message.channel, message.number]
-            self._released.append((message.frame + self._after, number))
+        if message.value != HELD:
+            number, velocity = self._sounding[message.channel, message.number]
+            heappush(self._released, (message.frame + self._after[velocity], number))
 
     def end(self, now: int) -> None:
         """End what has faded by now."""
         library, released = self._library, self._released
         while released and released[0][0] <= now:
             library.fluid_synth_get_voicelist(
-                self._synth, ctypes.addressof(self._voices), _NOTE_VOICES, released.popleft()[1]
+                self._synth, ctypes.addressof(self._voices), _NOTE_VOICES, heappop(released)[1]
             )
             for voice in self._voices:
                 if voice is None or library.fluid_voice_is_on(voice):
                     break
                 library.fluid_voice_gen_set(voice, _RELEASE, _AT_ONCE)
                 library.fluid_voice_update_param(voice, _RELEASE)
+
+
+def _fall_frames(release_s: float, velocity: int, loudest: int) -> float:
+    """How long a note's release takes to fall to `_FADED_DB` below the loudest one, by SoundFont 2's curve of velocities."""
+    below_db = 40.0 * math.log10(loudest / max(1, velocity))
+    return release_s * max(_LEAST_FALL_DB, _FADED_DB - below_db) / 60.0 * SAMPLE_RATE
 
 
 def _sender(synth: Any, faded: _FadedNotes) -> Mapping[str, _Send]:

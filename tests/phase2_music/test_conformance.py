@@ -604,6 +604,15 @@ def test_a_note_that_has_faded_is_ended_at_the_next_message(player: Player) -> N
     assert 20 * np.log10(missing / np.abs(part(full, 0.9, 1.0)).max()) < -70
 
 
+def test_soft_notes_have_faded_sooner_beside_loud_ones(player: Player) -> None:
+    swell = b"".join(control(11, 100 + step % 2, 12) for step in range(160))  # every 12.5 ms
+    soft_s = 1.0 + RELEASE_S * (72 - 40 * math.log10(100 / 50)) / 60
+    for velocity, ends_s in ((100, soft_s), (50, 1.0 + RELEASE_S * 72 / 60)):  # alone it is the loudest
+        sound = player.play(control(11, 100) + held(velocity=50) + swell + held(60, velocity=velocity))
+        assert np.any(part(sound, ends_s - 0.02, ends_s))
+        assert not np.any(part(sound, ends_s + 0.02, 2.9))
+
+
 def test_nothing_is_ended_that_a_pedal_or_a_finger_holds(player: Player) -> None:
     ticking = [control(11, 100 + step % 2, 48) for step in range(60)]
     pedal = control(64, 127) + held(ticks=480) + b"".join(ticking) + control(64, 0) + b"".join(ticking) + held(60)
@@ -617,10 +626,10 @@ def test_nothing_is_ended_that_a_pedal_or_a_finger_holds(player: Player) -> None
 
 def test_a_note_that_is_down_is_not_ended_by_a_wrong_number(band: Band) -> None:
     with synth._synth(band.sf2["keyboard"], "keyboard", 1, 1) as playing:
-        faded = synth._FadedNotes(playing, RELEASE_S)
+        faded = synth._FadedNotes(playing, RELEASE_S, 100)
 
         def ended() -> bool:
-            faded._released.append((0, 0))
+            faded._released.append((0.0, 0))
             faded.end(64)
             synth._voices(playing)  # FluidSynth takes in what voices are told with its next call
             return not np.any(synth._samples(playing, 2048)[64:])
