@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from heapq import heappop, heappush
 from io import StringIO
 from itertools import pairwise
@@ -63,7 +63,8 @@ _MISSING_FUNCTIONS = {
 _TYPES = dict.fromkeys(("synth", "lout", "rout", "voices", "voice"), ctypes.c_void_p) | {"amount": ctypes.c_float}
 
 
-_Send = Callable[[Message], object]
+_Send = Callable[[int, int, int], object]
+"""Tells a synthesiser a message's channel, number and value."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +135,16 @@ def _play(synth: Any, messages: Sequence[Message], lead_frames: int, release_s: 
     fill, send = _filler(synth, block), _sender(synth, faded)
     notes = next((n for n in range(len(messages), 0, -1) if messages[n - 1].kind in ("on", "off")), 0)
     now, filled = -lead_frames, 0
-    for message in messages[:notes]:
-        while now < message.frame:
-            frames = min(len(block) - filled, message.frame - now)
+    for frame, channel, kind, number, value in messages[:notes]:
+        while now < frame:
+            frames = min(len(block) - filled, frame - now)
             fill(filled, frames)
             now, filled = now + frames, filled + frames
             if filled == len(block):
                 yield block[lead_frames:]
                 filled = lead_frames
             faded.end(now)
-        send[message.kind](message)
+        send[kind](channel, number, value)
     yield block[lead_frames : max(lead_frames, filled)]
     yield from _tail(synth, deque(messages[notes:]), now, send)
 
@@ -153,8 +154,8 @@ def _tail(synth: Any, told: deque[Message], now: int, send: Mapping[str, _Send])
     end = now + round(_MAX_TAIL_S * SAMPLE_RATE / _TAIL_FRAMES) * _TAIL_FRAMES
     while now < end and _voices(synth):
         while told and told[0].frame <= now:
-            message = told.popleft()
-            send[message.kind](message)
+            _, channel, kind, number, value = told.popleft()
+            send[kind](channel, number, value)
         until = min(now + _TAIL_FRAMES, told[0].frame if told else end, end)
         block = _samples(synth, until - now)
         block *= np.clip((end - np.arange(now, until, dtype=np.float32)) / _TAIL_FRAMES, 0.0, 1.0)[:, None]
@@ -172,24 +173,25 @@ class _FadedNotes:
     def __init__(self, synth: Any, release_s: float, loudest: int) -> None:
         self._synth, self._library = synth.synth, _library()
         self._after = [_fall_frames(release_s, velocity, loudest) for velocity in range(128)]
-        self._struck = 0
+        self._now = self._struck = 0
         self._sounding: dict[tuple[int, int], tuple[int, int]] = {}  # number and velocity by channel and key
         self._released: list[tuple[float, int]] = []  # a heap: when it has faded, and its number
         self._voices = (ctypes.c_void_p * _NOTE_VOICES)()
 
-    def strike(self, message: Message) -> None:
+    def strike(self, channel: int, key: int, velocity: int) -> None:
         """Follow a note that was struck."""
-        self._sounding[message.channel, message.number] = (self._struck, message.value)
+        self._sounding[channel, key] = (self._struck, velocity)
         self._struck += 1
 
-    def let_go(self, message: Message) -> None:
+    def let_go(self, channel: int, key: int, held: int) -> None:
         """Follow a key that went up; a note that a pedal holds is left to FluidSynth."""
-        if message.value != HELD:
-            number, velocity = self._sounding[message.channel, message.number]
-            heappush(self._released, (message.frame + self._after[velocity], number))
+        if held != HELD:
+            number, velocity = self._sounding[channel, key]
+            heappush(self._released, (self._now + self._after[velocity], number))
 
     def end(self, now: int) -> None:
-        """End what has faded by now."""
+        """End what has faded by this frame, which the next messages belong to."""
+        self._now = now
         library, released = self._library, self._released
         while released and released[0][0] <= now:
             library.fluid_synth_get_voicelist(
@@ -212,21 +214,21 @@ def _sender(synth: Any, faded: _FadedNotes) -> Mapping[str, _Send]:
     """For each kind of message what tells it to a synthesiser."""
     library, pointer = _library(), synth.synth
 
-    def strike(message: Message) -> None:
-        library.fluid_synth_noteon(pointer, message.channel, message.number, message.value)
-        faded.strike(message)
+    def strike(channel: int, key: int, velocity: int) -> None:
+        library.fluid_synth_noteon(pointer, channel, key, velocity)
+        faded.strike(channel, key, velocity)
 
-    def let_go(message: Message) -> None:
-        library.fluid_synth_noteoff(pointer, message.channel, message.number)
-        faded.let_go(message)
+    def let_go(channel: int, key: int, held: int) -> None:
+        library.fluid_synth_noteoff(pointer, channel, key)
+        faded.let_go(channel, key, held)
 
     return {
         "on": strike,
         "off": let_go,
-        "cc": lambda m: library.fluid_synth_cc(pointer, m.channel, m.number, m.value),
-        "bend": lambda m: library.fluid_synth_pitch_bend(pointer, m.channel, m.value + 8192),
-        "pressure": lambda m: library.fluid_synth_channel_pressure(pointer, m.channel, m.value),
-        "key_pressure": lambda m: library.fluid_synth_key_pressure(pointer, m.channel, m.number, m.value),
+        "cc": partial(library.fluid_synth_cc, pointer),
+        "bend": lambda channel, _, value: library.fluid_synth_pitch_bend(pointer, channel, value + 8192),
+        "pressure": lambda channel, _, value: library.fluid_synth_channel_pressure(pointer, channel, value),
+        "key_pressure": partial(library.fluid_synth_key_pressure, pointer),
     }
 
 
