@@ -26,7 +26,6 @@ from core.errors import EngineError
 from core.manifest import to_json, write_text
 from core.seeds import generator
 from flows.demo import demo_picture
-from phase2_music.instruments.sets import export_set
 from phase2_music.scores import bundled_scores
 
 _TICKS = 480
@@ -184,7 +183,8 @@ def prepare(folder: Path) -> Bench:
     """Make the demo's band."""
     run, sf2 = folder / "run", folder / "band.sf2"
     measure(photone("make", demo_picture(), "--score", "greensleeves", "--out", run))
-    export_set(run / "instruments", sf2)
+    # Not here: a command's peak memory is counted from that of the process which starts it.
+    measure(photone("set", run / "instruments", "--out", sf2))
     return Bench(run, sf2, folder)
 
 
@@ -272,7 +272,7 @@ export.write_onnx(export.Model(small, build(small, 44100).rave.state_dict(), 441
 def colouring(folder: Path) -> list[Figure]:
     """CPU of a timbre model for each second of sound, on one core: of the models that come along, else of one as large as they
     would be, untrained, since weights cost the same whatever they hold."""
-    # Not before the other figures: a command's peak memory is counted from that of the process which starts it.
+    # Not before the other figures, as in `prepare`.
     from flows.evaluation.timbre import TARGETS, real_time_factor
     from phase2_music.timbre import shipped
     from phase2_music.timbre.engines.rave.model import TimbreModel
