@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phase2_music.rendering.performance import GRID_FRAMES, MAX_CHANNELS, Message, Window, kits, perform, turns_that_fit
+from phase2_music.rendering.performance import (
+    GRID_FRAMES,
+    HELD,
+    MAX_CHANNELS,
+    Message,
+    Window,
+    kits,
+    perform,
+    turns_that_fit,
+)
 from phase2_music.rendering.score import ScoreEvent, Track
 from schemas.document import Role
 
@@ -117,7 +126,7 @@ def test_a_window_tells_what_was_before_it_and_cuts_what_reaches_out() -> None:
     told = perform([track(*events)], 1, Window(4.0, 6.0))
     seconds = [(round(message.frame / 44100, 1), message.kind, message.number, message.value) for message in told]
     assert seconds == [
-        (0, "cc", 7, 50), (0, "cc", 64, 127), (1, "on", 62, 100), (2, "off", 62, 0), (2, "cc", 64, 0),
+        (0, "cc", 7, 50), (0, "cc", 64, 127), (1, "on", 62, 100), (2, "off", 62, HELD), (2, "cc", 64, 0),
     ]  # fmt: skip
 
 
