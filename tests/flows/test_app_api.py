@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from core.manifest import sha256_file
 from flows.deployed.forms import LOOKS
 from flows.service.api import PrefectApi
-from flows.service.app import api, making, uploads
+from flows.service.app import api, jobs, making, uploads
 from flows.service.app.folders import run_id
 from phase2_music.scores import bundled_scores
 from schemas.document import ROLES
@@ -534,9 +534,21 @@ def test_jobs_that_work_elsewhere_lead_nowhere(web: TestClient, prefect: NotingP
 
 
 def test_a_job_that_has_not_begun_is_cancelled_at_once(web: TestClient, prefect: NotingPrefect) -> None:
-    for waiting in ("SCHEDULED", "PENDING"):
-        made = prefect.add("of-swap-score", {"run": "latest"}, state_type=waiting)
-        assert web.delete(f"{V1}/jobs/{made['id']}", headers=OURS).json()["state"] == "cancelled"
+    made = prefect.add("of-swap-score", {"run": "latest"}, state_type="SCHEDULED")
+    assert web.delete(f"{V1}/jobs/{made['id']}", headers=OURS).json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("becomes", "answer"), [("RUNNING", "cancelling"), ("PENDING", "cancelled"), ("FAILED", "failed")]
+)
+def test_a_job_that_is_about_to_begin_is_cancelled_as_it_begins(
+    web: TestClient, prefect: NotingPrefect, monkeypatch: pytest.MonkeyPatch, becomes: str, answer: str
+) -> None:
+    """Prefect lets a run that was Cancelled while its process started run on."""
+    made = prefect.add("of-swap-score", {"run": "latest"}, state_type="PENDING")
+    monkeypatch.setattr(jobs, "_BEGINNING_S", 0.5)
+    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: made.update(state_type=becomes))
+    assert web.delete(f"{V1}/jobs/{made['id']}", headers=OURS).json()["state"] == answer
 
 
 def test_a_job_is_cancelled_once(web: TestClient, prefect: NotingPrefect) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ _STAGE_STATES: Mapping[str, StageState] = {
 }
 _UNTOLD = re.compile(r"^(flow|task) run encountered an exception:?\s*|^\w+(Error|Exception):\s*", re.IGNORECASE)
 _PAGE = 200
+_BEGINNING_S, _LOOK_S = 20.0, 0.1  # a process begins within some seconds
 
 
 class Jobs:
@@ -103,15 +105,26 @@ class Jobs:
         """Cancel a job; gives what has become of it so far.
 
         Prefect's worker drops a wish to cancel a run that has no process yet, and the run would be Cancelling for ever: one
-        that waits is Cancelled at once, and its process ends as it begins.
+        that waits is Cancelled at once. One whose process is being started would run all the same: its beginning is awaited.
 
         Raises:
             EngineError: Prefect does not answer.
         """
-        name = "Cancelled" if job.state == "waiting" else "Cancelling"
+        until, now = time.monotonic() + _BEGINNING_S, self._state(job.id)
+        while now == "PENDING" and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+            now = self._state(job.id)
+        if now not in _UNFINISHED:
+            return self.get(job.id) or job
+        name = "Cancelled" if _STATES[now] == "waiting" else "Cancelling"
         state = {"state": {"type": name.upper(), "name": name, "message": "cancelled in the gallery"}}
         self._api.ask(f"flow_runs/{job.id}/set_state", {**state, "force": False})
         return self.get(job.id) or job
+
+    def _state(self, identity: str) -> str:
+        """The type of a job's state in Prefect, "" for none."""
+        found = self._runs({"id": {"any_": [identity]}}, limit=1)
+        return str(found[0]["state_type"]) if found else ""
 
     def _known(self, wanted: str = "") -> dict[str, str]:
         """Our deployments' names by their ids; asked for again where one is missing."""
