@@ -34,7 +34,9 @@ class Convolver:
         padded = np.zeros(-(-len(impulse) // hop_frames) * hop_frames, dtype=np.complex64)
         padded[: len(impulse)] = impulse
         self._parts = fft.fft(padded.reshape(-1, hop_frames), self._length, axis=1)
-        self._bands = [_band(part, float(np.abs(self._parts).max())) for part in self._parts]
+        amplitudes = np.abs(self._parts)
+        least = amplitudes.max() * 10.0 ** (-_BAND_DB / 20.0)
+        self._bands = [_band(part, least) for part in amplitudes]
         self._before: list[Stereo] = [np.zeros(self._length, dtype=np.complex64)] * (len(self._parts) - 1)
         self._past = self._length - hop_frames
         self._joined: Stereo = np.zeros(self._past, dtype=np.complex64)
@@ -73,14 +75,13 @@ class Convolver:
         return products
 
 
-def _band(part: Stereo, strongest: float) -> tuple[slice, ...]:
+def _band(amplitudes: Samples, least: float) -> tuple[slice, ...]:
     """The bins that matter, from the lowest on: those of positive and those of negative frequencies."""
-    middle = len(part) // 2
-    amplitudes = np.abs(part)
+    middle = len(amplitudes) // 2
     folded = np.maximum(amplitudes[: middle + 1], amplitudes[-np.arange(middle + 1)])
-    above = np.flatnonzero(folded > strongest * 10.0 ** (-_BAND_DB / 20.0))
+    above = np.flatnonzero(folded > least)
     bins = int(above[-1]) + 1 if len(above) else 0
-    return (slice(bins), slice(len(part) - bins, None)) if bins <= middle else (slice(None),)
+    return (slice(bins), slice(len(amplitudes) - bins, None)) if bins <= middle else (slice(None),)
 
 
 def _length(at_least: int) -> int:

@@ -88,7 +88,7 @@ class StemRequest:
         kinds = {kind: number for number, kind in enumerate(sorted({message.kind for message in self.messages}))}
         rows = np.array([(*m[:2], kinds[m.kind], *m[3:]) for m in self.messages], dtype=np.int64)
         settings = [_POLYPHONY, _GAIN, _INTERPOLATION, _MAX_TAIL_S, _FADED_DB, library_version()]
-        channels = [self.tracks, self.turns, self.lead_frames]
+        channels = [self.tracks, self.turns, self.lead_frames, str(self.release_s)]
         part = [self.role, sf2_sha256, *channels, list(kinds), sha256_bytes(rows.tobytes())]
         return sha256_json([_STEM_VERSION, *settings, *part])
 

@@ -87,8 +87,8 @@ class Jobs:
         Raises:
             EngineError: Prefect does not answer.
         """
-        found = self._runs({"id": {"any_": [identity]}}, limit=1)
-        return self._answers(found)[0] if found else None
+        found = self._run(identity)
+        return self._answers([found])[0] if found else None
 
     def latest(self) -> list[JobAnswer]:
         """Unfinished jobs, the newest first, then the latest that ended.
@@ -121,10 +121,13 @@ class Jobs:
         self._api.ask(f"flow_runs/{job.id}/set_state", {**state, "force": False})
         return self.get(job.id) or job
 
+    def _run(self, identity: str) -> dict[str, Any] | None:
+        return next(iter(self._runs({"id": {"any_": [identity]}}, limit=1)), None)
+
     def _state(self, identity: str) -> str:
         """The type of a job's state in Prefect, "" for none."""
-        found = self._runs({"id": {"any_": [identity]}}, limit=1)
-        return str(found[0]["state_type"]) if found else ""
+        found = self._run(identity)
+        return str(found["state_type"]) if found else ""
 
     def _known(self, wanted: str = "") -> dict[str, str]:
         """Our deployments' names by their ids; asked for again where one is missing."""
